@@ -1,0 +1,5 @@
+"""`python -m wsproxy` is the command `wsproxy`."""
+
+from .cli import main
+
+main()

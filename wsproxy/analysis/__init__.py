@@ -1,0 +1,1 @@
+"""Pure functions of recordings: what messages mean, whether a recording is exact. No files, no rendering."""

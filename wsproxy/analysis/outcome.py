@@ -1,0 +1,82 @@
+"""What a recording comes to, in one pass: how much, how long, how it ended.
+
+Strategy: counts from the events, the end from what was said last on the WebSocket: a close code and whose, a reset, a refused handshake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..recording.format import Close, Event, Gap, Marker, Open, Trailer
+from ..wire.events import C2S, OP_CLOSE, S2C, Dir, End, Frame, Opaque, Piece, Request, Response
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The figures of one recording. `seconds` is from its first to its last event."""
+
+    frames: dict[Dir, int] = field(default_factory=lambda: {C2S: 0, S2C: 0})
+    exchanges: int = 0
+    markers: int = 0
+    gaps: int = 0
+    connections: int = 0
+    seconds: float = 0.0
+    close_code: int | None = None
+    closed_by: str = ""
+    reset_by: str = ""
+    status: int = 0  # of the last final response
+    error: str = ""
+    opaque: bool = False
+    upgraded: bool = False
+
+    @property
+    def words(self) -> str:
+        """How it ended, for a person."""
+        if self.error:
+            return f"upstream: {self.error}"
+        if self.close_code is not None:
+            return f"closed {self.close_code} by {self.closed_by}"
+        if self.reset_by:
+            return f"reset by {self.reset_by}"
+        if self.upgraded:
+            return "no close frame"
+        if self.status:
+            return f"HTTP {self.status}"
+        return "not HTTP" if self.opaque else ""
+
+
+def outcome(events: Iterable[Event]) -> Outcome:
+    """Read the figures of a recording."""
+    result = Outcome()
+    first: int | None = None
+    last = 0
+    for event in events:
+        if isinstance(event, Frame):
+            result.frames[event.dir] += 1
+            if event.opcode == OP_CLOSE and result.close_code is None:
+                result.close_code = int.from_bytes(event.payload[:2], "big") if len(event.payload) >= 2 else 1005
+                result.closed_by = "client" if event.dir == C2S else "server"
+        elif isinstance(event, Trailer | Close | Piece):
+            continue
+        elif isinstance(event, Marker):
+            result.markers += 1
+        elif isinstance(event, Gap):
+            result.gaps += 1
+        elif isinstance(event, Open):
+            result.connections += 1
+            result.error = event.error or result.error
+        elif isinstance(event, Request):
+            result.exchanges += 1
+        elif isinstance(event, Response):
+            result.status = event.status
+            result.upgraded |= event.status == 101
+        elif isinstance(event, Opaque):
+            result.opaque = True
+        elif isinstance(event, End) and event.how == "reset":
+            result.reset_by = "client" if event.dir == C2S else "server"
+        t = getattr(event, "t", last)
+        first = t if first is None else min(first, t)
+        last = max(last, t)
+    result.seconds = (last - (first or 0)) / 1e9
+    return result

@@ -1,0 +1,79 @@
+"""The command line: one thin file per command, loaded when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "record": "Relay and record: stand between a client and a server.",
+    "ls": "List recordings: time, stream, frames, outcome.",
+    "show": "Show a recording: frames of both directions, one order.",
+    "verify": "Prove that a recording is whole and exact.",
+    "demo": "The whole pipeline on this machine, with the famous bug in it.",
+}
+
+HELP = """Record what goes over a WebSocket, and look at it.
+
+\b
+  wsproxy demo                                       see it work, right now
+  wsproxy record --upstream ws://control-plane:8081  stand in between, record
+  wsproxy show @last                                 look at the newest recording
+
+REC is a path, the start of a stream id, or @last, @2 (the second last) ...
+"""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"wsproxy.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands without loading any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands, help=HELP, context_settings={"auto_envvar_prefix": "WSPROXY", "help_option_names": ["-h", "--help"]}
+)
+@click.version_option(package_name="wsproxy", message="wsproxy %(version)s")
+def group() -> None:
+    pass
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; trouble is one line on standard error and exit status 2."""
+    try:
+        status = group.main(args, prog_name="wsproxy", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        status = done.exit_code
+    except click.Abort:
+        status = 130
+    except click.ClickException as error:
+        _say(error)
+        status = 2
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say(error: click.ClickException) -> None:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"wsproxy: {error.format_message()} (try '{error.ctx.command_path} --help')", err=True)
+    else:
+        click.echo(f"wsproxy: {error.format_message()}", err=True)

@@ -1,0 +1,52 @@
+"""`wsproxy verify`."""
+
+from __future__ import annotations
+
+import click
+
+from ..analysis.exactness import check
+from ..recording.folder import open_recording
+from ..recording.reader import RecordingError
+from ..render.exactness import verdict_lines, verdict_object
+from ..render.jsonl import dump
+from ..render.screen import Screen
+
+
+@click.command(
+    epilog="""\b
+Exit status: 0 whole and exact, 1 something is missing or differs, 2 not a recording.
+"""
+)
+@click.argument("recs", metavar="REC...", nargs=-1, required=True)
+@click.option(
+    "--dir", "folder", default="recordings", show_default=True, metavar="DIR", help="Folder of the recordings."
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per recording.")
+def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
+    """Prove that a recording is whole and exact.
+
+    The wire bytes are rebuilt from the events and hashed; the relay hashed them as it read them. Equal digests mean: nothing was lost,
+    changed or misread between the socket and the file.
+    """
+    screen = Screen()
+    worst = 0
+    for rec in recs:
+        try:
+            recording = open_recording(rec, folder)
+            result = check(recording.events())
+        except RecordingError as error:
+            if len(recs) == 1:
+                raise click.ClickException(str(error)) from None
+            click.echo(f"wsproxy: {error}", err=True)
+            worst = 2
+            continue
+        ending = recording.ending
+        assert ending is not None
+        if as_json:
+            click.echo(dump(verdict_object(str(recording.path), result, ending)))
+        else:
+            for line in verdict_lines(str(recording.path), result, ending):
+                screen.print(line)
+        if ending.state != "finished" or result.problems:
+            worst = max(worst, 1)
+    return worst

@@ -1,0 +1,384 @@
+"""The msgpack layout: one map per event. `recordings/FORMAT.md` is this module in prose.
+
+Strategy: every event type has one row in `_PACKERS` (event → map) and one in `_READERS` (map → event). Frames, parts and pieces are the
+hot path: their maps are written from prepared bytes instead of through the packer.
+
+Times in a file are nanoseconds since the header's start: the packers subtract it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import msgpack
+
+from ..wire.events import (
+    C2S,
+    OP_CLOSE,
+    S2C,
+    Body,
+    Dir,
+    End,
+    Frame,
+    Opaque,
+    Part,
+    Piece,
+    Request,
+    Response,
+    WireEvent,
+)
+
+FORMAT = "wsproxy"
+VERSION = (1, 0)
+
+
+class Header(NamedTuple):
+    """The first map of a recording. `stream_id` is None in the recording of exchanges that carry none."""
+
+    stream_id: str | None
+    start_wall_ns: int
+    start_mono_ns: int
+    boot_id: str
+    host: str
+    relay: str
+    listen: str
+    upstream: str
+    version: tuple[int, int] = VERSION
+
+
+class Open(NamedTuple):
+    """A connection was accepted and the upstream answered, or did not (`error`)."""
+
+    conn: int
+    t: int
+    client: str
+    upstream: str
+    error: str | None = None
+
+
+class Marker(NamedTuple):
+    """A stage marker from a hook."""
+
+    t: int
+    stage: str
+    index: int | None  # type: ignore[assignment]  # shadows tuple.index, which nobody needs here
+    data: Any
+    source: str | None
+    error_ns: int  # bound of the time's error; 0 on the same kernel
+
+
+class Gap(NamedTuple):
+    """What the recorder could not write: `events` and wire `bytes` of both directions from `t` to `until`, and why."""
+
+    t: int
+    until: int
+    events: int
+    bytes: int
+    reason: str
+
+
+class DirTotals(NamedTuple):
+    """What passed in one direction of one connection: wire bytes, frames, and the SHA-256 of the bytes in hex."""
+
+    bytes: int
+    frames: int
+    sha256: str
+
+
+class Close(NamedTuple):
+    """A connection is over, as far as this recording is concerned: what passed on it."""
+
+    conn: int
+    t: int
+    c2s: DirTotals
+    s2c: DirTotals
+
+
+class Trailer(NamedTuple):
+    """The last map of a finished section: what the whole file should hold.
+
+    `events` counts all events before it but header and trailers; `c2s` and `s2c` add up the `Close` events, their `sha256` is the
+    digest of the hexadecimal digests of these, in their order.
+    """
+
+    t: int
+    events: int
+    markers: int
+    gaps: int
+    conns: int
+    c2s: DirTotals
+    s2c: DirTotals
+
+
+class Unknown(NamedTuple):
+    """An event of a kind that this version does not know."""
+
+    kind: str
+    fields: dict[str, Any]
+
+
+Event: TypeAlias = WireEvent | Open | Close | Marker | Gap | Trailer | Unknown
+
+
+class FormatError(ValueError):
+    """A map that is not what its kind should be."""
+
+
+# --- event → map → bytes ---------------------------------------------------------------------------------------------
+
+_PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    Request: lambda e: {"exchange": e.exchange, "method": e.method, "target": e.target, "raw": e.raw},
+    Response: lambda e: (
+        {"exchange": e.exchange, "status": e.status, "reason": e.reason, "raw": e.raw} | ({"by": e.by} if e.by else {})
+    ),
+    Body: lambda e: (
+        {"exchange": e.exchange, "raw": e.raw, "end": e.end} | ({"omitted": e.omitted} if e.omitted else {})
+    ),
+    Opaque: lambda e: {"raw": e.raw} | ({"reason": e.reason} if e.reason else {}),
+    End: lambda e: {"how": e.how} | ({"undelivered": e.undelivered} if e.undelivered else {}),
+    Open: lambda e: {"client": e.client, "upstream": e.upstream} | ({"error": e.error} if e.error else {}),
+    Marker: lambda e: (
+        {"stage": e.stage}
+        | ({"index": e.index} if e.index is not None else {})
+        | ({"data": e.data} if e.data is not None else {})
+        | ({"source": e.source} if e.source else {})
+        | ({"error_ns": e.error_ns} if e.error_ns else {})
+    ),
+    Gap: lambda e: {"until": e.until, "events": e.events, "bytes": e.bytes, "reason": e.reason},
+    Trailer: lambda e: {
+        "events": e.events,
+        "markers": e.markers,
+        "gaps": e.gaps,
+        "conns": e.conns,
+        "c2s": e.c2s._asdict(),
+        "s2c": e.s2c._asdict(),
+    },
+    Close: lambda e: {"c2s": e.c2s._asdict(), "s2c": e.s2c._asdict()},
+}
+
+_pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
+
+
+def pack_header(header: Header) -> bytes:
+    """The header map. Its first keys are fixed, so that `file` and `head -c` can tell what it is."""
+    return _pack({"kind": "header", "format": FORMAT, **header._asdict()})
+
+
+def pack_event(event: Event, base: int) -> bytes:
+    """Any event as msgpack; its times become relative to `base` (nanoseconds)."""
+    if isinstance(event, Frame | Part | Piece):
+        out: list[bytes] = []
+        FramePacker(event.conn, event.dir, base).pack([event], out)
+        return b"".join(out)
+    if isinstance(event, Unknown):
+        return _pack(event.fields)
+    fields: dict[str, Any] = {"kind": type(event).__name__.lower()}
+    conn = getattr(event, "conn", None)
+    if conn is not None:
+        fields["conn"] = conn
+    dir = getattr(event, "dir", None)
+    if dir is not None:
+        fields["dir"] = dir
+    fields["t"] = event.t - base
+    fields |= _PACKERS[type(event)](event)
+    if isinstance(event, Gap):
+        fields["until"] = event.until - base
+    return _pack(fields)
+
+
+_TIME = struct.Struct(">q")
+_BIN8, _BIN16, _BIN32 = struct.Struct(">BB").pack, struct.Struct(">BH").pack, struct.Struct(">BI").pack
+
+_FIRST_BYTE = [
+    _pack("fin")
+    + _pack(b0 >= 0x80)
+    + _pack("rsv")
+    + _pack(b0 >> 4 & 7)
+    + _pack("opcode")
+    + _pack(b0 & 15)
+    + _pack("mask")
+    for b0 in range(256)
+]
+_UNMASKED = _pack(None) + _pack("payload")
+_PAYLOAD = _pack("payload")
+
+
+def _bin_head(length: int) -> bytes:
+    if length < 0x100:
+        return _BIN8(0xC4, length)
+    return _BIN16(0xC5, length) if length < 0x10000 else _BIN32(0xC6, length)
+
+
+class FramePacker:
+    """Packs the frames of one direction of one connection, as `pack_event` would, from prepared bytes.
+
+    Args:
+        base: what times count from, in nanoseconds.
+    """
+
+    __slots__ = ("_base", "_frame", "_frame_odd", "_part", "_piece", "close")
+
+    def __init__(self, conn: int, dir: Dir, base: int) -> None:
+        def start(kind: str, keys: int) -> bytes:
+            head = _pack("kind") + _pack(kind) + _pack("conn") + _pack(conn) + _pack("dir") + _pack(dir)
+            return bytes((0x80 | keys,)) + head + _pack("t") + b"\xd3"
+
+        self._base = base
+        self.close: Frame | None = None  # the first close frame that came by
+        self._frame = start("frame", 9)
+        self._frame_odd = start("frame", 11)
+        self._part = start("part", 6)
+        self._piece = start("piece", 6)
+
+    def pack(self, events: list[WireEvent], out: list[bytes]) -> None:
+        """Append the msgpack of `events` (frames, parts, pieces) to `out`."""
+        base = self._base
+        for event in events:
+            if isinstance(event, Frame):
+                _, _, t, b0, mask, length, form, payload = event
+                size = len(payload)
+                # One append of a join of small pieces: cheaper than five appends, and writev takes few buffers.
+                odd = size != length or form != (7 if length < 126 else 16 if length < 65536 else 64)
+                out.append(self._frame_odd if odd else self._frame)
+                out.append(_TIME.pack(t - base))
+                out.append(_FIRST_BYTE[b0])
+                out.append(_UNMASKED if mask is None else b"\xc4\x04" + mask + _PAYLOAD)
+                out.append(_BIN8(0xC4, size) if size < 256 else _bin_head(size))
+                out.append(payload)
+                if b0 & 15 == OP_CLOSE and self.close is None:
+                    self.close = event
+                if odd:
+                    out.append(_pack("length") + _pack(length) + _pack("form") + _pack(form))
+            elif isinstance(event, Part):
+                _, _, t, offset, payload = event
+                out.append(self._part + _TIME.pack(t - base) + _pack("offset") + _pack(offset))
+                out.append(_PAYLOAD + _bin_head(len(payload)))
+                out.append(payload)
+            elif isinstance(event, Piece):
+                _, _, t, exchange, raw = event
+                out.append(self._piece + _TIME.pack(t - base) + _pack("exchange") + _pack(exchange))
+                out.append(_pack("raw") + _pack(raw))
+
+
+# --- map → event -----------------------------------------------------------------------------------------------------
+
+
+def _frame(m: dict[str, Any]) -> Frame:
+    payload = _bytes(m, "payload")
+    mask = m["mask"]
+    if mask is not None and (type(mask) is not bytes or len(mask) != 4):
+        raise FormatError("'mask' is not 4 bytes")
+    length = m.get("length")
+    if length is None:
+        length = len(payload)
+    elif type(length) is not int or not len(payload) <= length < 1 << 64:
+        raise FormatError("'length' is impossible")
+    form = m.get("form") or (7 if length < 126 else 16 if length < 65536 else 64)
+    if form not in (7, 16, 64) or length >= (126 if form == 7 else 1 << form):
+        raise FormatError("'form' is impossible")
+    b0 = (0x80 if m["fin"] else 0) | (_int(m, "rsv") & 7) << 4 | (_int(m, "opcode") & 15)
+    return Frame(_int(m, "conn"), _dir(m), _int(m, "t"), b0, mask, length, form, payload)
+
+
+def _totals(m: dict[str, Any]) -> DirTotals:
+    return DirTotals(_int(m, "bytes"), _int(m, "frames"), _str(m, "sha256"))
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
+    "frame": _frame,
+    "part": lambda m: Part(_int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "offset"), _bytes(m, "payload")),
+    "piece": lambda m: Piece(_int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"), _bytes(m, "raw")),
+    "request": lambda m: Request(
+        _int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"), _str(m, "method"), _str(m, "target"), _bytes(m, "raw")
+    ),
+    "response": lambda m: Response(
+        _int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"),
+        _int(m, "status"), _str(m, "reason"), _bytes(m, "raw"), _opt_str(m, "by"),
+    ),
+    "body": lambda m: Body(
+        _int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"), _bytes(m, "raw"), bool(m["end"]), m.get("omitted", 0)
+    ),
+    "opaque": lambda m: Opaque(_int(m, "conn"), _dir(m), _int(m, "t"), _bytes(m, "raw"), _opt_str(m, "reason")),
+    "end": lambda m: End(_int(m, "conn"), _dir(m), _int(m, "t"), _str(m, "how"), m.get("undelivered", 0)),
+    "open": lambda m: Open(
+        _int(m, "conn"), _int(m, "t"), _str(m, "client"), _str(m, "upstream"), _opt_str(m, "error")
+    ),
+    "marker": lambda m: Marker(
+        _int(m, "t"), _str(m, "stage"), m.get("index"), m.get("data"), _opt_str(m, "source"), m.get("error_ns", 0)
+    ),
+    "gap": lambda m: Gap(_int(m, "t"), _int(m, "until"), _int(m, "events"), _int(m, "bytes"), _str(m, "reason")),
+    "trailer": lambda m: Trailer(
+        _int(m, "t"), _int(m, "events"), _int(m, "markers"), _int(m, "gaps"),
+        _int(m, "conns"), _totals(m["c2s"]), _totals(m["s2c"]),
+    ),
+    "close": lambda m: Close(_int(m, "conn"), _int(m, "t"), _totals(m["c2s"]), _totals(m["s2c"])),
+}  # fmt: skip
+
+
+def _int(m: dict[str, Any], key: str) -> int:
+    value = m[key]
+    if type(value) is not int:
+        raise FormatError(f"'{key}' is not an integer")
+    return value
+
+
+def _str(m: dict[str, Any], key: str) -> str:
+    value = m[key]
+    if type(value) is not str:
+        raise FormatError(f"'{key}' is not a string")
+    return value
+
+
+def _opt_str(m: dict[str, Any], key: str) -> str | None:
+    return None if m.get(key) is None else _str(m, key)
+
+
+def _bytes(m: dict[str, Any], key: str) -> bytes:
+    value = m[key]
+    if type(value) is not bytes:
+        raise FormatError(f"'{key}' is not binary")
+    return value
+
+
+def _dir(m: dict[str, Any]) -> Dir:
+    value = m["dir"]
+    if value == C2S:
+        return C2S
+    if value == S2C:
+        return S2C
+    raise FormatError("'dir' is neither 'c2s' nor 's2c'")
+
+
+def read_header(m: Any) -> Header:
+    """The first map of a file. Raises FormatError; a newer major version is refused."""
+    if not isinstance(m, dict) or m.get("kind") != "header" or m.get("format") != FORMAT:
+        raise FormatError("not a wsproxy recording")
+    version = m.get("version")
+    if not isinstance(version, list) or len(version) != 2 or not all(type(n) is int for n in version):
+        raise FormatError("the header's version is not two numbers")
+    if version[0] > VERSION[0]:
+        raise FormatError(
+            f"this recording has format version {version[0]}.{version[1]}; this wsproxy reads up to {VERSION[0]}.x: "
+            "upgrade with 'pip install -U wsproxy'"
+        )
+    return Header(
+        _opt_str(m, "stream_id"), _int(m, "start_wall_ns"), _int(m, "start_mono_ns"), _str(m, "boot_id"),
+        _str(m, "host"), _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]),
+    )  # fmt: skip
+
+
+def read_event(m: Any) -> Event:
+    """The event of a map that is not the first. Raises FormatError."""
+    if not isinstance(m, dict) or type(m.get("kind")) is not str:
+        raise FormatError("an object that is no event map")
+    reader = _READERS.get(m["kind"])
+    if reader is None:
+        return Unknown(m["kind"], m)
+    try:
+        return reader(m)
+    except KeyError as missing:
+        raise FormatError(f"a {m['kind']} without {missing}") from None
+    except (TypeError, AttributeError) as error:
+        raise FormatError(f"a malformed {m['kind']}: {error}") from None

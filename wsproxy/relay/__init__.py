@@ -1,0 +1,1 @@
+"""The relay: listen, dial, splice, and feed what passes to the recorder."""

@@ -1,0 +1,93 @@
+"""The control port: is the relay well, and what has it done.
+
+Strategy: a small aiohttp application beside the relay, on the same loop and its own port. `/healthz` is for machines that start and watch
+services: 200 while recordings can be written, 503 with the reason while they cannot. `/metrics` is Prometheus text.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+from aiohttp import web
+
+from ..wire.events import C2S, S2C, Dir
+from .server import Relay
+from .streams import Streams
+
+
+class Control:
+    """Serves /healthz and /metrics.
+
+    Args:
+        listen: (host, port); port 0 takes any free one.
+    """
+
+    def __init__(self, listen: tuple[str, int], relay: Relay, streams: Streams, version: str) -> None:
+        self._relay = relay
+        self._streams = streams
+        self._version = version
+        self._started = time.monotonic()
+        self._listen = listen
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the address cannot be had."""
+        host, port = self._listen
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.create_server((host, port), family=family, backlog=128)
+        self.port = sock.getsockname()[1]
+        app = web.Application(client_max_size=1 << 20)
+        app.add_routes([web.get("/healthz", self._healthz), web.get("/metrics", self._metrics)])
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.SockSite(self._runner, sock).start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        failing = self._streams.failing
+        body = {
+            "status": "recording fails" if failing else "ok",
+            "version": self._version,
+            "uptime_seconds": round(time.monotonic() - self._started, 3),
+            "connections": self._relay.counters.open,
+            "upstream_error": self._relay.upstream_error,
+            "recording_errors": dict(list(failing.items())[:10]),
+        }
+        return web.json_response(body, status=503 if failing else 200)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        counters = self._relay.counters
+        rows: list[tuple[str, str, str, dict[str, float]]] = [
+            ("connections_total", "counter", "Connections accepted", {"": counters.accepted}),
+            ("connections_open", "gauge", "Connections open now", {"": counters.open}),
+            ("upstream_refused_total", "counter", "Connections answered with 502", {"": counters.refused}),
+            ("frames_total", "counter", "WebSocket frames of ended connections", _by_dir(counters.frames)),
+            ("bytes_total", "counter", "Wire bytes of ended connections", _by_dir(counters.bytes)),
+            ("recorder_faults_total", "counter", "Faults inside the recorder", {"": counters.faults}),
+            ("recording_gaps_total", "counter", "Gaps in recordings", {"": self._streams.gaps}),
+            ("recording_failing", "gauge", "Recordings that cannot be written now", {"": len(self._streams.failing)}),
+            ("recordings_open", "gauge", "Recordings open now", {"": self._streams.open_count}),
+            ("process_cpu_seconds_total", "counter", "CPU time of the relay", {"": _cpu_seconds()}),
+        ]
+        lines = []
+        for name, kind, text, values in rows:
+            lines += [f"# HELP wsproxy_{name} {text}.", f"# TYPE wsproxy_{name} {kind}"]
+            lines += [f"wsproxy_{name}{labels} {value}" for labels, value in values.items()]
+        return web.Response(
+            text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+
+def _by_dir(counts: dict[Dir, int]) -> dict[str, float]:
+    return {f'{{dir="{dir}"}}': counts[dir] for dir in (C2S, S2C)}
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return round(times.user + times.system, 3)

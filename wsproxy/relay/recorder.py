@@ -1,0 +1,293 @@
+"""One connection's recorder: bytes into the tap, events into the recordings that they belong to.
+
+Strategy: before the first byte is forwarded it is recorded, so a home is needed at once, also for bytes that do not tell yet whose
+they are. These go into a recording of the connection's own; when the stream is known (a head became whole, a JSON body named
+a call id) the events move to the stream's recording and the provisional file goes. A WebSocket whose stream is unknown, and
+anything that is not HTTP, simply stays there.
+
+When both directions carry frames there is nothing to route any more: `feed` becomes a closure of four calls per read.
+
+Nothing here raises into the splice: a fault in the tap or in this module makes the direction opaque, recorded as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..recording.format import Gap, pack_event
+from ..recording.reader import Recording, RecordingError
+from ..wire import http1
+from ..wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Request, Response, WireEvent
+from ..wire.tap import Tap
+from .rules import BODY_LIMIT, StreamRule
+from .streams import Lane, Stream, Streams
+
+Feed = Callable[[bytes, int], None]
+
+
+class ConnectionRecorder:
+    """Records one connection.
+
+    `feed` maps each direction to the function that takes its next bytes; look it up anew for every read.
+
+    Args:
+        conn: the connection's number in this run.
+        opened: when it was accepted (nanoseconds, monotonic), as all times here.
+        watch: called with all events, for a live view; None costs nothing.
+        on_request: called once, with the target of the first request.
+        on_fault: called with what went wrong in here.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        rule: StreamRule,
+        conn: int,
+        client: str,
+        upstream: str,
+        opened: int,
+        *,
+        watch: Callable[[list[WireEvent]], None] | None = None,
+        on_request: Callable[[str], None] = lambda _: None,
+        on_fault: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        self._streams = streams
+        self._rule = rule
+        self._tap = Tap(conn)
+        self._conn = conn
+        self._client = client
+        self._upstream = upstream
+        self._opened = opened
+        self._watch = watch
+        self._on_fault = on_fault
+        self._on_request = on_request
+        self._lanes: dict[Stream, Lane] = {}
+        self._of_exchange: dict[int, Lane] = {}
+        self._searching: dict[int, list[bytes]] = {}  # exchange → its body so far
+        self._provisional: Lane | None = None
+        self._keep_provisional = False
+        self._last: Lane | None = None
+        self._fast_dirs: set[Dir] = set()
+        self.error: str | None = None  # why the upstream was not reached
+        self.answering = False  # the relay itself speaks for the upstream
+        self.target = ""  # of the first request
+        self.status = 0  # of the last response
+        self.end_summary = ""  # how it ended, if not with a FIN from both sides
+        self._frames = {C2S: 0, S2C: 0}
+        self._bytes = {C2S: 0, S2C: 0}
+        self.feed: dict[Dir, Feed] = {C2S: self._guarded(C2S), S2C: self._guarded(S2C)}
+
+    @property
+    def lane(self) -> Lane | None:
+        """The recording that the connection's last event went into."""
+        return self._last
+
+    @property
+    def head_seen(self) -> bool:
+        """Whether a request head was whole, or it is clear that none will be."""
+        return self._tap.exchanges > 0 or self._tap.c2s.is_opaque
+
+    def end(self, dir: Dir, how: str, t: int, undelivered: int = 0) -> None:
+        """One direction has ended: "fin", "reset", "aborted" or "stopped"."""
+        if not self.end_summary and how != "fin":
+            self.end_summary = f"{how} by the {'client' if dir == C2S else 'server'}" if how == "reset" else how
+        try:
+            if dir in self._fast_dirs and self._last is not None:
+                self._fast_dirs.discard(dir)
+                self._last.counts_reads(dir, self._tap.direction(dir).pending)
+            self._record(self._tap.direction(dir).finish(how, t, undelivered), t)
+        except Exception as error:
+            self._on_fault(error)
+
+    def close(self, t: int) -> None:
+        """The connection is over."""
+        try:
+            for lane in list(self._lanes.values()):
+                self._fill_frame_counts(lane)
+                for dir, account in lane.accounts.items():
+                    self._frames[dir] += account.frames
+                    self._bytes[dir] += account.bytes
+                lane.stream.release(lane, t)
+            self._lanes.clear()
+        except Exception as error:
+            self._on_fault(error)
+
+    def summarize(self, frames: dict[Dir, int], bytes: dict[Dir, int]) -> None:
+        """Fill in what passed, once closed."""
+        frames.update(self._frames)
+        bytes.update(self._bytes)
+
+    def _fill_frame_counts(self, lane: Lane) -> None:
+        if lane is self._last:
+            for dir in (C2S, S2C):
+                frames = self._tap.direction(dir).frames
+                if frames is not None:
+                    lane.accounts[dir].frames = frames.frames
+
+    # --- feeding -----------------------------------------------------------------------------------------------------
+
+    def _guarded(self, dir: Dir) -> Feed:
+        direction = self._tap.direction(dir)
+
+        def feed(data: bytes, t: int) -> None:
+            try:
+                self._record(direction.feed(data, t), t)
+                if self._tap.both_in_frames:
+                    self._go_fast()
+            except Exception as error:
+                self._make_opaque(dir, data, t, error)
+
+        return feed
+
+    def _go_fast(self) -> None:
+        lane = self._last
+        if lane is None or self._watch is not None:
+            return
+        for dir in (C2S, S2C):
+            self._fast_dirs.add(dir)
+            lane.counts_reads(dir)
+            self.feed[dir] = self._fast(dir, lane)
+
+    def _fast(self, dir: Dir, lane: Lane) -> Feed:
+        frames = self._tap.direction(dir).frames
+        assert frames is not None
+        cut = frames.feed
+        add = lane.add_frames
+
+        def feed(data: bytes, t: int) -> None:
+            try:
+                add(dir, data, cut(data, t), t)
+            except Exception as error:
+                self._make_opaque(dir, data, t, error)
+
+        return feed
+
+    def _make_opaque(self, dir: Dir, data: bytes, t: int, error: Exception) -> None:
+        """A fault of ours: from here on this direction is recorded as bytes."""
+        self._on_fault(error)
+        self._fast_dirs.discard(dir)
+        reason: str | None = f"the recorder failed: {type(error).__name__}: {error}"
+
+        def feed(data: bytes, t: int) -> None:
+            nonlocal reason
+            try:
+                (self._last or self._own(t)).add([Opaque(self._conn, dir, t, data, reason)], t)
+                reason = None
+            except Exception as error:
+                self._on_fault(error)
+
+        self.feed[dir] = feed
+        feed(data, t)
+
+    # --- routing -----------------------------------------------------------------------------------------------------
+
+    def _record(self, events: list[WireEvent], t: int) -> None:
+        """Find each event's recording, then write: one write per recording."""
+        if self._watch is not None and events:
+            self._watch(events)
+        for event in events:
+            if isinstance(event, Request):
+                self._request(event, t)
+            elif isinstance(event, Body) and event.exchange in self._searching and event.dir == C2S:
+                self._search(event, t)
+            elif isinstance(event, Response):
+                self.status = event.status
+        batch: list[WireEvent] = []
+        lane: Lane | None = None
+        for event in events:
+            if self.answering and isinstance(event, Response):
+                event = event._replace(by="relay")
+            home = self._home(event, t)
+            if home is not lane and batch and lane is not None:
+                lane.add(batch, t)
+                batch = []
+            lane = home
+            batch.append(event)
+        if lane is not None:
+            lane.add(batch, t)
+        if len(self._of_exchange) > 64:
+            current = min(self._tap.s2c.exchange, *self._searching, self._tap.exchanges)
+            self._of_exchange = {n: lane for n, lane in self._of_exchange.items() if n >= current}
+
+    def _home(self, event: WireEvent, t: int) -> Lane:
+        if isinstance(event, Request | Response | Body):
+            lane = self._of_exchange.get(event.exchange) or self._own(t)
+        elif isinstance(event, Piece):
+            # Half of a next head: nobody knows whose. (Pieces of frames have exchange 0.)
+            lane = self._of_exchange.get(event.exchange) or (None if event.exchange else self._last) or self._own(t)
+            if event.exchange:
+                return lane
+        elif isinstance(event, Frame | Part | Opaque):
+            lane = self._last or self._own(t)
+        else:
+            assert isinstance(event, End)
+            lane = self._last or self._provisional or self._lane(self._streams.rest(), t)
+        if lane is self._provisional and getattr(event, "exchange", 0) not in self._searching:
+            self._keep_provisional = True
+        self._last = lane
+        return lane
+
+    def _request(self, request: Request, t: int) -> None:
+        if not self.target:
+            self.target = request.target
+            self._on_request(request.target)
+        stream_id = self._rule.of_head(request.target, request.raw)
+        if stream_id is not None:
+            self._settle(request.exchange, self._lane(self._streams.of(stream_id), t), t)
+            return
+        head = http1.parse_request(request.raw)
+        if http1.wants_upgrade(head):
+            self._of_exchange[request.exchange] = self._own(t)
+        elif self._rule.may_be_in_body(request.raw):
+            self._searching[request.exchange] = []
+        else:
+            self._settle(request.exchange, self._lane(self._streams.rest(), t), t)
+
+    def _search(self, body: Body, t: int) -> None:
+        parts = self._searching[body.exchange]
+        parts.append(body.raw)
+        if not body.end and sum(map(len, parts)) <= BODY_LIMIT:
+            return
+        del self._searching[body.exchange]
+        raw = b"".join(parts)
+        stream_id = self._rule.of_body(raw) or self._rule.of_body(http1.dechunk(raw)) if body.end else None
+        stream = self._streams.of(stream_id) if stream_id else self._streams.rest()
+        self._settle(body.exchange, self._lane(stream, t), t)
+
+    def _settle(self, exchange: int, lane: Lane, t: int) -> None:
+        """The exchange belongs to this lane: what the provisional recording has of it moves there."""
+        self._of_exchange[exchange] = lane
+        provisional = self._provisional
+        if provisional is None:
+            return
+        stream = provisional.stream
+        stream.writer.flush(t)
+        base = stream.writer.header.start_mono_ns
+        try:
+            moved = [
+                event._replace(t=event.t + base)
+                for event in Recording(stream.path).events()
+                if isinstance(event, Request | Response | Body) and event.exchange == exchange
+            ]
+            if moved:
+                lane.add(list(moved), t)
+        except RecordingError as error:
+            lane.stream.writer.write([pack_event(Gap(t, t, 0, 0, f"moving events here: {error}"), base)], 1, 0, t)
+        if not self._searching and not self._keep_provisional:
+            self._provisional = None
+            self._last = lane if self._last is provisional else self._last
+            del self._lanes[stream]
+            stream.discard()
+
+    def _own(self, t: int) -> Lane:
+        if self._provisional is None:
+            self._provisional = self._lane(self._streams.own(self._conn), t)
+        return self._provisional
+
+    def _lane(self, stream: Stream, t: int) -> Lane:
+        lane = self._lanes.get(stream)
+        if lane is None:
+            lane = self._lanes[stream] = stream.lane(
+                self._conn, self._client, self._upstream, self.error, self._opened, t
+            )
+        return lane

@@ -1,0 +1,305 @@
+"""Recordings that are being written: one per stream, one per relay run for exchanges of no stream, one per odd connection.
+
+Strategy: a `Stream` is a recording with its counts; a `Lane` is one connection's share of it (packers, byte counts, digests). A stream
+whose last lane is released gets its trailer and its file is closed; a late marker or exchange opens it again, and another
+trailer follows. `Streams` finds them by id and remembers the finished ones, so that what comes late still finds its file.
+
+Cost: on the hot path (`Lane.add_frames`) one digest update and one write per read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from ..recording.folder import file_name
+from ..recording.format import Close, DirTotals, Event, FramePacker, Header, Marker, Open, Trailer, pack_event
+from ..recording.writer import Durability, RecordingWriter
+from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Superseding, WireEvent
+
+FINISHED_KEPT = 4096  # finished streams that a late event still finds
+DEFAULT_KEEP_BODY = 64 << 20  # bytes of an HTTP body
+OWN_KEEP_BODY = 16 << 20  # more than is searched for an id
+
+
+def boot_id() -> str:
+    """Tells whether two processes share a monotonic clock: equal on one kernel since its start."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return f"{socket.gethostname()}-{time.time_ns() - time.monotonic_ns():x}"[:64]
+
+
+class _Account:
+    """What passed in one direction of a lane."""
+
+    __slots__ = ("ahead", "bytes", "frames", "kept", "sha")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.frames = 0
+        self.sha = hashlib.sha256()
+        self.kept = 0  # bytes of the open HTTP body that were kept
+        self.ahead = 0  # bytes counted as pieces, which what supersedes them must not count again
+
+    def count(self, event: WireEvent, wire: Iterable[bytes]) -> None:
+        """Count the bytes of an event: of a piece at once, of what supersedes it no more than is new."""
+        if isinstance(event, Piece):
+            self.ahead += len(event.raw)
+            self._add(event.raw)
+            return
+        self.frames += isinstance(event, Frame)
+        for part in wire:
+            skip = min(self.ahead, len(part))
+            self.ahead -= skip
+            self._add(part[skip:] if skip else part)
+
+    def _add(self, data: bytes) -> None:
+        self.bytes += len(data)
+        self.sha.update(data)
+
+    def totals(self) -> DirTotals:
+        return DirTotals(self.bytes, self.frames, self.sha.hexdigest())
+
+
+class Lane:
+    """One connection's share of one recording."""
+
+    def __init__(self, stream: Stream, conn: int) -> None:
+        base = stream.writer.header.start_mono_ns
+        self.stream = stream
+        self.conn = conn
+        self.packers = {dir: FramePacker(conn, dir, base) for dir in (C2S, S2C)}
+        self.accounts = {dir: _Account() for dir in (C2S, S2C)}
+        self._rebuilding = {dir: Superseding() for dir in (C2S, S2C)}
+
+    def add(self, events: list[WireEvent], t: int) -> None:
+        """Record events of any kind."""
+        stream = self.stream
+        base = stream.writer.header.start_mono_ns
+        out: list[bytes] = []
+        wire = 0
+        for event in events:
+            account = self.accounts[event.dir]
+            before = account.bytes
+            account.count(event, self._rebuilding[event.dir].wire_bytes(event))
+            wire += account.bytes - before
+            if isinstance(event, Frame | Part | Piece):
+                self.packers[event.dir].pack([event], out)
+            else:
+                out.append(pack_event(self._trim(account, event) if isinstance(event, Body) else event, base))
+        stream.events += len(events)
+        stream.writer.write(out, len(events), wire, t)
+
+    def counts_reads(self, dir: Dir, pending: int = 0) -> None:
+        """Tell whether reads (`add_frames`) or events (`add`) are counted in a direction: called at each change.
+
+        Args:
+            pending: bytes that were counted as read and whose event is still to come.
+        """
+        self.accounts[dir].ahead = pending
+
+    def add_frames(self, dir: Dir, data: bytes, events: list[WireEvent], t: int) -> None:
+        """Record what one read brought in a direction that carries nothing but frames: `data`, cut into `events`."""
+        account = self.accounts[dir]
+        account.bytes += len(data)
+        account.sha.update(data)
+        out: list[bytes] = []
+        self.packers[dir].pack(events, out)
+        stream = self.stream
+        stream.events += len(events)
+        stream.writer.write(out, len(events), len(data), t)
+
+    def _trim(self, account: _Account, body: Body) -> Body:
+        """Keep a body up to the limit, count the rest."""
+        room = self.stream.keep_body - account.kept
+        account.kept = 0 if body.end else account.kept + len(body.raw)
+        if len(body.raw) <= room:
+            return body
+        kept = body.raw[: max(room, 0)]
+        return body._replace(raw=kept, omitted=len(body.raw) - len(kept))
+
+
+class Stream:
+    """A recording that is being written, or was."""
+
+    def __init__(
+        self, writer: RecordingWriter, keep_body: int, on_idle: Callable[[Stream], None], *, stays_open: bool = False
+    ) -> None:
+        self.writer = writer
+        self.keep_body = keep_body
+        self._stays_open = stays_open
+        self.events = 0
+        self._markers = 0
+        self._conns = 0
+        self._lanes: set[Lane] = set()
+        self._on_idle = on_idle
+        self._totals = {dir: [0, 0, hashlib.sha256()] for dir in (C2S, S2C)}
+
+    @property
+    def path(self) -> str:
+        return self.writer.path
+
+    def lane(self, conn: int, client: str, upstream: str, error: str | None, opened: int, t: int) -> Lane:
+        """A new share of this recording for a connection. `opened` is when it was accepted, `t` is now."""
+        lane = Lane(self, conn)
+        self._lanes.add(lane)
+        self._conns += 1
+        self._write(Open(conn, opened, client, upstream, error), t)
+        return lane
+
+    def release(self, lane: Lane, t: int) -> None:
+        """The connection has no more to say here; without another one the recording is finished."""
+        if lane not in self._lanes:
+            return
+        self._lanes.discard(lane)
+        close = Close(lane.conn, t, lane.accounts[C2S].totals(), lane.accounts[S2C].totals())
+        for dir, totals in ((C2S, close.c2s), (S2C, close.s2c)):
+            sums = self._totals[dir]
+            sums[0] += totals.bytes
+            sums[1] += totals.frames
+            sums[2].update(totals.sha256.encode())
+        self._write(close, t)
+        if not self._lanes and not self._stays_open:
+            self.finish(t)
+
+    def mark(self, marker: Marker) -> None:
+        """Add a stage marker."""
+        self._markers += 1
+        self._write(marker, marker.t)
+        if not self._lanes:
+            self.finish(marker.t)
+
+    def finish(self, t: int) -> None:
+        """Write the trailer and close the file; anything later opens it again."""
+        c2s, s2c = (DirTotals(sums[0], sums[1], sums[2].hexdigest()) for sums in self._totals.values())
+        trailer = Trailer(t, self.events, self._markers, self.writer.gaps, self._conns, c2s, s2c)
+        self.writer.write([pack_event(trailer, self.writer.header.start_mono_ns)], 0, 0, t)
+        self.writer.close(t)
+        self._on_idle(self)
+
+    def discard(self) -> None:
+        """Remove the recording: its events stand in another one."""
+        self._lanes.clear()
+        self.writer.discard()
+        self._on_idle(self)
+
+    def _write(self, event: Event, t: int) -> None:
+        self.events += 1
+        self.writer.write([pack_event(event, self.writer.header.start_mono_ns)], 1, 0, t)
+
+
+class Streams:
+    """All recordings of one relay run.
+
+    Args:
+        folder: where they go; it must exist.
+        on_trouble: called with a sentence when recording fails and with None when it works again.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        listen: str,
+        upstream: str,
+        relay: str,
+        durability: Durability = "every",
+        keep_body: int = DEFAULT_KEEP_BODY,
+        on_trouble: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        self.folder = folder
+        self.run = os.urandom(3).hex()
+        self.failing: dict[str, str] = {}  # path → why it cannot be written
+        self.gaps = 0
+        self._keep_body = keep_body
+        self._durability: Durability = durability
+        self._on_trouble = on_trouble
+        self._template = Header(None, 0, 0, boot_id(), socket.gethostname(), relay, listen, upstream)
+        self._by_id: dict[str, Stream] = {}
+        self._open: set[Stream] = set()
+        self._finished: OrderedDict[str, Stream] = OrderedDict()
+        self._rest: Stream | None = None
+
+    def of(self, stream_id: str) -> Stream:
+        """The recording of a stream; a new one if it was not heard of."""
+        stream = self._by_id.get(stream_id)
+        if stream is None:
+            stream = self._by_id[stream_id] = self._create(stream_id)
+        elif stream not in self._open:
+            self._finished.pop(stream_id, None)
+            self._open.add(stream)
+        return stream
+
+    def rest(self) -> Stream:
+        """The recording of the exchanges that belong to no stream; open until the relay stops."""
+        if self._rest is None:
+            self._rest = self._create(f"http-{self.run}", stays_open=True)
+        return self._rest
+
+    def own(self, conn: int) -> Stream:
+        """A recording for one connection alone; whatever is searched for an id is kept in it whole."""
+        return self._create(f"conn-{conn}-{self.run}", keep_body=max(self._keep_body, OWN_KEEP_BODY))
+
+    @property
+    def open_count(self) -> int:
+        return len(self._open)
+
+    @property
+    def durability(self) -> Durability:
+        return self._durability
+
+    def flush(self, t: int) -> None:
+        """Write what batches hold."""
+        for stream in self._open:
+            stream.writer.flush(t)
+
+    def finish(self, t: int) -> None:
+        """Finish every recording that is still open."""
+        for stream in list(self._open):
+            stream.finish(t)
+
+    def _create(self, stream_id: str, *, keep_body: int | None = None, stays_open: bool = False) -> Stream:
+        mono, wall = time.monotonic_ns(), time.time_ns()
+        name = file_name(stream_id, wall)
+        path = os.path.join(self.folder, name)
+        while os.path.lexists(path):
+            wall += 1000
+            path = os.path.join(self.folder, file_name(stream_id, wall))
+        header = self._template._replace(stream_id=stream_id, start_wall_ns=wall, start_mono_ns=mono)
+
+        def trouble(reason: str | None) -> None:
+            if reason is None:
+                self.failing.pop(path, None)
+                self.gaps += 1
+                if self.failing:
+                    return
+            else:
+                self.failing[path] = reason
+                if len(self.failing) > 1:
+                    return
+            self._on_trouble(reason)
+
+        stream = Stream(
+            RecordingWriter(path, header, self._durability, trouble),
+            self._keep_body if keep_body is None else keep_body,
+            lambda idle: self._idle(stream_id, idle),
+            stays_open=stays_open,
+        )
+        self._open.add(stream)
+        return stream
+
+    def _idle(self, stream_id: str, stream: Stream) -> None:
+        self._open.discard(stream)
+        self.failing.pop(stream.path, None)
+        if self._by_id.get(stream_id) is not stream:
+            return
+        self._finished[stream_id] = stream
+        if len(self._finished) > FINISHED_KEPT:
+            old, _ = self._finished.popitem(last=False)
+            del self._by_id[old]

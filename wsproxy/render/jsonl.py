@@ -1,0 +1,114 @@
+"""Items as JSON Lines: one object per item, stable keys, for programs.
+
+`t` is in seconds since the recording's start, `dir` is `c2s` or `s2c`; a payload that is UTF-8 text is a string, any other `{"base64": …}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from ..analysis.pipeline import read_message
+from ..analysis.secrets import mask_field, mask_text
+from ..recording.format import Event, Unknown
+from ..recording.messages import Message
+from ..recording.view import HttpBody
+from ..wire.events import Frame, Request, Response
+from ..wire.http1 import head_fields
+
+
+def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool = False) -> dict[str, Any]:
+    """The JSON object of one item."""
+    if isinstance(item, Unknown):
+        return {"kind": item.kind, "number": number}
+    out: dict[str, Any] = {"kind": _kind(item), "number": number}
+    if hasattr(item, "conn"):
+        out["conn"] = item.conn
+    out["t"] = _seconds(item.t)
+    if hasattr(item, "t_end"):
+        out["t_end"] = _seconds(item.t_end)
+    if hasattr(item, "dir"):
+        out["dir"] = item.dir
+    if isinstance(item, Message):
+        out |= {
+            "opcode": item.opcode,
+            "length": len(item.data),
+            "wire": item.wire,
+            "frames": item.frames,
+            "compressed": item.compressed,
+        }
+        message = read_message(item.json) if item.opcode == 1 and item.data[:1] == b"{" else None
+        if message is not None:
+            out["type"] = message.type
+        if item.opcode == 8:
+            out |= {"code": item.close_code, "reason": item.close_reason}
+        out["payload"] = payload(item.data, secrets=secrets)
+        if item.error:
+            out["error"] = item.error
+    elif isinstance(item, HttpBody):
+        out |= {
+            "exchange": item.exchange,
+            "length": len(item.data),
+            "wire": item.wire,
+            "complete": item.complete,
+            "omitted": item.omitted,
+            "payload": payload(item.data, secrets=secrets),
+        }
+    elif isinstance(item, Frame):
+        out |= {
+            "fin": item.fin,
+            "rsv": item.rsv,
+            "opcode": item.opcode,
+            "masked": item.mask is not None,
+            "length": item.length,
+            "payload": payload(item.payload, secrets=secrets),
+        }
+    else:
+        out |= _plain(item, secrets=secrets)
+    return out
+
+
+def dump(value: dict[str, Any]) -> str:
+    """One line of JSON. ASCII only: no byte of a payload can act on a terminal."""
+    return json.dumps(value, ensure_ascii=True, separators=(", ", ": "))
+
+
+def payload(data: bytes, *, secrets: bool) -> Any:
+    """Text as a string, anything else as base64."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+    return text if secrets else mask_text(text)
+
+
+def _kind(item: object) -> str:
+    return {"HttpBody": "body"}.get(type(item).__name__, type(item).__name__.lower())
+
+
+def _seconds(ns: int) -> float:
+    return round(ns / 1e9, 9)
+
+
+def _plain(item: Any, *, secrets: bool) -> dict[str, Any]:
+    """The fields of an event that has no payload of a message."""
+    out: dict[str, Any] = {}
+    for name, value in item._asdict().items():
+        if name in ("conn", "dir", "t"):
+            continue
+        if isinstance(item, Request | Response) and name == "raw":
+            fields = head_fields(item.raw)
+            out["headers"] = [[key, text if secrets else mask_field(key, text)] for key, text in fields]
+            out["length"] = len(item.raw)
+        elif isinstance(value, bytes):
+            out[name] = payload(value, secrets=secrets)
+        elif name == "until":
+            out[name] = _seconds(value)
+        elif hasattr(value, "_asdict"):
+            out[name] = value._asdict()
+        elif isinstance(value, str):
+            out[name] = value if secrets else mask_text(value)
+        elif value is not None:
+            out[name] = value
+    return out

@@ -1,0 +1,64 @@
+"""The lines of `wsproxy ls`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..analysis.outcome import Outcome
+from ..recording.reader import Ending
+from ..wire.events import C2S, S2C
+from .screen import Line
+from .text import preview, seconds
+
+HEAD: Line = [(f"{'time (UTC)':<19}  {'stream':<36}  {'→':>6} {'←':>6} {'marks':>6}  {'length':>10}  outcome", "dim")]
+
+
+def listing_line(stream: str, wall_ns: int, result: Outcome, ending: Ending | None, width: int) -> Line:
+    """One recording, in the columns of HEAD."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(wall_ns // 1_000_000_000))
+    counts = f"{result.frames[C2S]:>6,} {result.frames[S2C]:>6,} {result.markers:>6,}"
+    start = f"{preview(stream, 36):<36}  {counts}  {seconds(result.seconds):>10}  "
+    words = _words(result, ending)
+    bad = result.gaps or result.error or result.reset_by or (ending is not None and ending.state != "finished")
+    return [
+        (when + "  ", "dim"),
+        (start, ""),
+        (preview(words, max(width - 21 - len(start), 12)), "yellow" if bad else ""),
+    ]
+
+
+def _words(result: Outcome, ending: Ending | None) -> str:
+    parts = [result.words]
+    if result.gaps:
+        parts.append("with gaps")
+    if ending is not None and ending.state == "open":
+        parts.append("recording")
+    elif ending is not None and ending.state != "finished":
+        parts.append("cut off" if ending.state in ("unfinished", "torn") else ending.state)
+    if result.exchanges > 1 or (result.exchanges and not result.upgraded):
+        parts.append(f"{result.exchanges} HTTP")
+    return ", ".join(part for part in parts if part)
+
+
+def listing_object(path: str, stream: str, wall_ns: int, result: Outcome, ending: Ending | None) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "kind": "recording",
+        "path": path,
+        "stream": stream,
+        "start": wall_ns / 1e9,
+        "seconds": round(result.seconds, 9),
+        "connections": result.connections,
+        "exchanges": result.exchanges,
+        "frames": dict(result.frames),
+        "markers": result.markers,
+        "gaps": result.gaps,
+        "status": result.status,
+        "close_code": result.close_code,
+        "closed_by": result.closed_by or None,
+        "reset_by": result.reset_by or None,
+        "error": result.error or None,
+        "state": ending.state if ending is not None else None,
+        "outcome": result.words,
+    }

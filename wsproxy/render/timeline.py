@@ -1,0 +1,271 @@
+"""The timeline of a recording: one line per item, both directions, one order.
+
+Strategy: every kind of item has a function that says its label, size and preview; `Timeline.lines` puts them into the same columns:
+
+    number   time    +delta  arrow  what        size   preview
+
+The preview is the pipeline's own words where an item is one of its messages, JSON or text otherwise, escaped and cut to the terminal's width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..analysis.pipeline import PipelineMessage, read_message
+from ..analysis.secrets import mask_field, mask_json, mask_text
+from ..recording.format import Close, Event, Gap, Marker, Open, Trailer, Unknown
+from ..recording.messages import Message
+from ..recording.view import HttpBody, Item, when
+from ..wire.events import C2S, End, Frame, Opaque, Part, Piece, Request, Response
+from ..wire.http1 import head_fields
+from .screen import Line
+from .text import close_code, count, escape, preview, seconds, size
+
+OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
+_STYLES = {
+    "START": "bold",
+    "CHUNK": "",
+    "END": "bold",
+    "ERROR": "bold red",
+    "close": "magenta",
+    "ping": "dim",
+    "pong": "dim",
+    "GAP": "bold red",
+    "opaque": "yellow",
+    "open": "dim",
+    "end": "dim",
+}
+
+
+@dataclass(slots=True)
+class Row:
+    """What a line says of an item, before it is put into columns."""
+
+    label: str
+    size: str = ""
+    preview: str = ""
+    marks: str = ""  # fragmented, compressed, incomplete …
+
+
+class Timeline:
+    """Lines for items.
+
+    Args:
+        width: cells of a line.
+        secrets: show credentials as they are.
+        full: follow each line with the whole content, pretty-printed.
+        hex: follow each line with a hex dump of the content.
+    """
+
+    def __init__(self, width: int, *, secrets: bool = False, full: bool = False, hex: bool = False) -> None:
+        self._width = max(width, 40)
+        self._secrets = secrets
+        self._full = full
+        self._hex = hex
+        self._previous: int | None = None
+        self._conn: int | None = None
+
+    def lines(self, number: int, item: Message | HttpBody | Event) -> Iterator[Line]:
+        """The line of an item, and its content where it was asked for."""
+        row = self._row(item)
+        if row is None:
+            return
+        t = when(item)
+        delta = "" if self._previous is None else f"{(t - self._previous) / 1e9:+.4f}"
+        self._previous = t
+        dir = getattr(item, "dir", None)
+        arrow, color = ("→", "cyan") if dir == C2S else ("←", "green") if dir else ("·", "dim")
+        conn = getattr(item, "conn", None)
+        if self._conn is None:
+            self._conn = conn
+        label = row.label if conn in (None, self._conn) else f"[{conn}] {row.label}"
+        left = f"{number:>5} {t / 1e9:>9.4f} {delta:>9} "
+        columns = f" {label:<13} {row.size:>9}  "
+        room = self._width - len(left) - 1 - len(columns)
+        shown = preview(f"{row.preview}{'  ' if row.preview and row.marks else ''}{row.marks}", room)
+        yield [
+            (left, "dim"),
+            (arrow, color),
+            (columns, _STYLES.get(row.label.split(" ")[0], color if row.label.isupper() else "")),
+            (shown, "red" if "error" in row.marks or "incomplete" in row.marks else ""),
+        ]
+        if self._full or self._hex:
+            yield from self._content(item)
+
+    def _row(self, item: Message | HttpBody | Event) -> Row | None:
+        for kind, describe in self._ROWS.items():
+            if isinstance(item, kind):
+                return describe(self, item)
+        return None
+
+    def _message(self, item: Message) -> Row:
+        marks = []
+        if item.frames > 1:
+            marks.append(count(item.frames, "fragment"))
+        if item.compressed:
+            marks.append(f"deflate {size(item.wire)}")
+        if item.error:
+            marks.append(f"error: {item.error}")
+        marked = f"[{', '.join(marks)}]" if marks else ""
+        if item.opcode == 8:
+            code = item.close_code
+            return Row("close", "", f"{close_code(code or 1005)} {item.close_reason}".rstrip(), marked)
+        label = OPCODES.get(item.opcode, f"opcode {item.opcode}")
+        length = size(len(item.data))
+        if item.opcode == 2 or item.opcode > 8:
+            return Row(label, length, _hex_preview(item.data) if item.data else "", marked)
+        message = read_message(item.json) if item.data[:1] == b"{" and len(item.data) < 8 << 20 else None
+        if message is not None:
+            return Row(message.type, length, self._mask(words(message)), marked)
+        return Row(label, length, self._mask(item.data[: 4 * self._width].decode("utf-8", "replace")), marked)
+
+    def _frame(self, item: Frame) -> Row:
+        marks = [] if item.fin else ["not final"]
+        if item.rsv:
+            marks.append("+".join(name for bit, name in ((4, "RSV1"), (2, "RSV2"), (1, "RSV3")) if item.rsv & bit))
+        marks.append("masked" if item.mask is not None else "unmasked")
+        if len(item.payload) < item.length:
+            marks.append(f"first {size(len(item.payload))}")
+        shown = _hex_preview(item.payload)
+        if item.opcode == 8 and len(item.payload) >= 2:
+            shown = close_code(int.from_bytes(item.payload[:2], "big"))
+        elif item.opcode == 1 and not item.rsv:
+            shown = self._mask(item.payload[: 4 * self._width].decode("utf-8", "replace"))
+        return Row(OPCODES.get(item.opcode, f"opcode {item.opcode}"), size(item.length), shown, f"[{', '.join(marks)}]")
+
+    def _request(self, item: Request) -> Row:
+        fields = {name.lower(): value for name, value in head_fields(item.raw)}
+        what = fields.get("sec-websocket-extensions") or fields.get("content-type") or fields.get("upgrade") or ""
+        return Row(item.method, size(len(item.raw)), f"{self._mask(item.target)}  {what}".rstrip())
+
+    def _response(self, item: Response) -> Row:
+        fields = {name.lower(): value for name, value in head_fields(item.raw)}
+        what = fields.get("sec-websocket-extensions") or fields.get("content-type") or fields.get("upgrade") or ""
+        said = "said by the relay" if item.by == "relay" else ""
+        return Row(str(item.status), size(len(item.raw)), f"{item.reason}  {what}".rstrip(), said)
+
+    def _body(self, item: HttpBody) -> Row:
+        marks = [] if item.complete else ["incomplete"]
+        if item.omitted:
+            marks.append(f"{size(item.omitted)} not kept")
+        text = self._mask(item.data[: 4 * self._width].decode("utf-8", "replace"))
+        return Row("body", size(item.wire), text, f"[{', '.join(marks)}]" if marks else "")
+
+    def _end(self, item: End) -> Row:
+        what = {
+            "fin": "FIN",
+            "reset": "RESET",
+            "aborted": "cut off: the other side went away",
+            "stopped": "the relay stopped",
+        }.get(item.how, item.how)
+        lost = f"[{size(item.undelivered)} were read and not taken by the receiver]" if item.undelivered else ""
+        return Row("end", "", what, lost)
+
+    def _open(self, item: Open) -> Row:
+        why = f"error: {item.error}" if item.error else ""
+        return Row("open", "", f"connection {item.conn} from {item.client} to {item.upstream}", why)
+
+    def _mask(self, text: str) -> str:
+        return text if self._secrets else mask_text(text)
+
+    def _content(self, item: Message | HttpBody | Event) -> Iterator[Line]:
+        """The whole content of an item, indented below its line."""
+        data = getattr(item, "data", None)
+        if isinstance(item, Frame | Part):
+            data = item.payload
+        elif isinstance(item, Request | Response):
+            data = item.raw
+            if not self._hex and not self._secrets:
+                yield from _indented(_masked_head(item.raw))
+                return
+        elif isinstance(item, Opaque | Piece):
+            data = item.raw
+        if not isinstance(data, bytes) or not data:
+            return
+        if self._hex and not self._secrets and mask_text(text := data.decode("utf-8", "replace")) != text:
+            yield [("          (holds credentials: --show-secrets shows the bytes)", "yellow")]
+        elif self._hex or (isinstance(item, Message) and item.opcode == 2) or isinstance(item, Frame | Part | Opaque):
+            yield from hex_dump(data)
+        else:
+            yield from _indented(self._pretty(data))
+
+    def _pretty(self, data: bytes) -> str:
+        import json
+
+        try:
+            value: Any = json.loads(data)
+            return json.dumps(value if self._secrets else mask_json(value), indent=2, ensure_ascii=False)
+        except (ValueError, RecursionError):
+            return self._mask(data.decode("utf-8", "replace"))
+
+    _ROWS: dict[type, Any] = {  # noqa: RUF012  (a table of methods, never changed)
+        Message: _message,
+        HttpBody: _body,
+        Frame: _frame,
+        Part: lambda self, item: Row("  more", size(len(item.payload)), f"from byte {item.offset:,}"),
+        Request: _request,
+        Response: _response,
+        Opaque: lambda self, item: Row(
+            "opaque", size(len(item.raw)), _hex_preview(item.raw), f"[{item.reason}]" if item.reason else ""
+        ),
+        Piece: lambda self, item: Row("piece", size(len(item.raw)), _hex_preview(item.raw), "[incomplete]"),
+        End: _end,
+        Open: _open,
+        Gap: lambda self, item: Row(
+            "GAP",
+            size(item.bytes),
+            f"{count(item.events, 'event')} not recorded for {seconds((item.until - item.t) / 1e9)}: {item.reason}",
+        ),
+        Marker: lambda self, item: Row(
+            "marker", "", f"{item.stage}{'' if item.index is None else f' #{item.index}'}", item.source or ""
+        ),
+        Unknown: lambda self, item: Row(f"({item.kind})", "", "an event of a newer version"),
+        Close: lambda self, item: None,
+        Trailer: lambda self, item: None,
+    }
+
+
+def words(message: PipelineMessage) -> str:
+    """What a message of the pipeline says, without its JSON."""
+    if message.type == "START":
+        parts = [message.model or "", f'"{message.prompt}"' if message.prompt else ""]
+        return "  ".join(part for part in parts if part)
+    if message.type == "ERROR":
+        return message.error or ""
+    parts = []
+    if message.text is not None and (message.text or not message.role):
+        parts.append(f'"{message.text}"')
+    if message.role and not message.text and not message.tool_calls:
+        parts.append(f"role={message.role}")
+    for call in message.tool_calls:
+        parts.append(f"tool[{call.index}] {call.name + ' ' if call.name else ''}{call.arguments}".rstrip())
+    if message.finish_reason:
+        parts.append(f"finish={message.finish_reason}")
+    return "  ".join(parts)
+
+
+def _hex_preview(data: bytes) -> str:
+    return data[:32].hex(" ")
+
+
+def hex_dump(data: bytes) -> Iterator[Line]:
+    """Offset, sixteen bytes, their ASCII."""
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield [(f"          {at:08x}  ", "dim"), (f"{row.hex(' '):<47}", ""), (f"  {shown}", "dim")]
+
+
+def _masked_head(raw: bytes) -> str:
+    start = raw.lstrip(b"\r\n").split(b"\r\n", 1)[0].decode("latin-1")
+    return "\n".join([mask_text(start), *(f"{name}: {mask_field(name, value)}" for name, value in head_fields(raw))])
+
+
+def _indented(text: str) -> Iterator[Line]:
+    for line in escape(text.replace("\r\n", "\n"), lines=True).split("\n"):
+        yield [("          " + line, "")]
+
+
+__all__ = ["Item", "Timeline", "hex_dump", "words"]
