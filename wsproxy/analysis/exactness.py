@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..recording.format import Close, DirTotals, Event, Gap, Marker, Trailer, Unknown
+from ..recording.format import Close, DirTotals, Event, Gap, Marker, Open, Trailer, Unknown
 from ..wire.events import C2S, S2C, Body, Dir, Frame, Superseding
 
 
@@ -92,7 +92,7 @@ def check(events: Iterable[Event]) -> Exactness:
             for dir, totals in ((C2S, event.c2s), (S2C, event.s2c)):
                 result.stretches.append(_stretch(event.conn, dir, open_.pop((event.conn, dir), _Rebuilt()), totals))
                 sums[dir].update(totals.sha256.encode())
-        elif hasattr(event, "dir"):
+        elif not isinstance(event, Open):
             key = (event.conn, event.dir)
             rebuilt = open_.get(key)
             if rebuilt is None:

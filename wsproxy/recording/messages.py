@@ -233,7 +233,7 @@ class Assembler:
                         got.frames,
                         got.wire,
                         f"incomplete: {why}",
-                    )  # fmt: skip
+                    )
                 )
         direction.control = direction.message = direction.reading = None
         return out

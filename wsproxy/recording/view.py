@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from ..wire.events import Body, Dir, End, Frame, Part, Piece, Request, Response
 from ..wire.http1 import dechunk, head_fields
-from .format import Event
+from .format import Event, Unknown
 from .messages import DEFAULT_LIMIT, Assembler, Message
 
 WINDOW = 512  # items that may be out of order
@@ -76,7 +76,7 @@ class View:
         if isinstance(event, Piece):
             self._pieces.setdefault((event.conn, event.dir), []).append((number, event))
             return out
-        key = (getattr(event, "conn", 0), getattr(event, "dir", "c2s"))
+        key: tuple[int, Dir] = (getattr(event, "conn", 0), getattr(event, "dir", "c2s"))
         if not isinstance(event, End):
             self._pieces.pop(key, None)
         if self._assembler is not None:
@@ -162,7 +162,9 @@ def items(events: Iterable[Event], *, frames: bool = False, limit: int = DEFAULT
 
 def when(item: Message | HttpBody | Event) -> int:
     """The time at which an item was complete, in nanoseconds since the recording's start."""
-    return getattr(item, "t_end", None) or getattr(item, "t", 0)
+    if isinstance(item, Message | HttpBody):
+        return item.t_end
+    return 0 if isinstance(item, Unknown) else item.t
 
 
 def in_time_order(numbered: Iterable[Item], window: int = WINDOW) -> Iterator[Item]:

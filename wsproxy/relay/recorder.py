@@ -221,7 +221,7 @@ class ConnectionRecorder:
             lane = self._last or self._own(t)
         else:
             assert isinstance(event, End)
-            lane = self._last or self._provisional or self._lane(self._streams.rest(), t)
+            lane = self._last or self._provisional or self._lane(self._streams.rest(self._opened), t)
         if lane is self._provisional and getattr(event, "exchange", 0) not in self._searching:
             self._keep_provisional = True
         self._last = lane
@@ -233,7 +233,7 @@ class ConnectionRecorder:
             self._on_request(request.target)
         stream_id = self._rule.of_head(request.target, request.raw)
         if stream_id is not None:
-            self._settle(request.exchange, self._lane(self._streams.of(stream_id), t), t)
+            self._settle(request.exchange, self._lane(self._streams.of(stream_id, self._opened), t), t)
             return
         head = http1.parse_request(request.raw)
         if http1.wants_upgrade(head):
@@ -241,7 +241,7 @@ class ConnectionRecorder:
         elif self._rule.may_be_in_body(request.raw):
             self._searching[request.exchange] = []
         else:
-            self._settle(request.exchange, self._lane(self._streams.rest(), t), t)
+            self._settle(request.exchange, self._lane(self._streams.rest(self._opened), t), t)
 
     def _search(self, body: Body, t: int) -> None:
         parts = self._searching[body.exchange]
@@ -251,7 +251,7 @@ class ConnectionRecorder:
         del self._searching[body.exchange]
         raw = b"".join(parts)
         stream_id = self._rule.of_body(raw) or self._rule.of_body(http1.dechunk(raw)) if body.end else None
-        stream = self._streams.of(stream_id) if stream_id else self._streams.rest()
+        stream = self._streams.of(stream_id, self._opened) if stream_id else self._streams.rest(self._opened)
         self._settle(body.exchange, self._lane(stream, t), t)
 
     def _settle(self, exchange: int, lane: Lane, t: int) -> None:
@@ -281,7 +281,7 @@ class ConnectionRecorder:
 
     def _own(self, t: int) -> Lane:
         if self._provisional is None:
-            self._provisional = self._lane(self._streams.own(self._conn), t)
+            self._provisional = self._lane(self._streams.own(self._conn, self._opened), t)
         return self._provisional
 
     def _lane(self, stream: Stream, t: int) -> Lane:

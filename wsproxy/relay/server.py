@@ -120,10 +120,9 @@ class Relay:
         for family, _, _, _, address in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         ):
-            if port == 0 and self._sockets:
-                address = (address[0], self.port)
+            here = (str(address[0]), self.port if self._sockets else port)
             try:
-                sock = socket.create_server((address[0], address[1]), family=family, backlog=_BACKLOG)
+                sock = socket.create_server(here, family=family, backlog=_BACKLOG)
             except OSError as error:
                 if self._sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     continue  # a name with an IPv6 address on a machine without IPv6

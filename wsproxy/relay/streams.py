@@ -67,6 +67,22 @@ class _Account:
         return DirTotals(self.bytes, self.frames, self.sha.hexdigest())
 
 
+class _Sum:
+    """The trailer's view of one direction: `Close` events added up."""
+
+    def __init__(self) -> None:
+        self._bytes = self._frames = 0
+        self._sha = hashlib.sha256()
+
+    def add(self, totals: DirTotals) -> None:
+        self._bytes += totals.bytes
+        self._frames += totals.frames
+        self._sha.update(totals.sha256.encode())
+
+    def totals(self) -> DirTotals:
+        return DirTotals(self._bytes, self._frames, self._sha.hexdigest())
+
+
 class Lane:
     """One connection's share of one recording."""
 
@@ -139,7 +155,7 @@ class Stream:
         self._conns = 0
         self._lanes: set[Lane] = set()
         self._on_idle = on_idle
-        self._totals = {dir: [0, 0, hashlib.sha256()] for dir in (C2S, S2C)}
+        self._totals = {dir: _Sum() for dir in (C2S, S2C)}
 
     @property
     def path(self) -> str:
@@ -160,10 +176,7 @@ class Stream:
         self._lanes.discard(lane)
         close = Close(lane.conn, t, lane.accounts[C2S].totals(), lane.accounts[S2C].totals())
         for dir, totals in ((C2S, close.c2s), (S2C, close.s2c)):
-            sums = self._totals[dir]
-            sums[0] += totals.bytes
-            sums[1] += totals.frames
-            sums[2].update(totals.sha256.encode())
+            self._totals[dir].add(totals)
         self._write(close, t)
         if not self._lanes and not self._stays_open:
             self.finish(t)
@@ -177,7 +190,7 @@ class Stream:
 
     def finish(self, t: int) -> None:
         """Write the trailer and close the file; anything later opens it again."""
-        c2s, s2c = (DirTotals(sums[0], sums[1], sums[2].hexdigest()) for sums in self._totals.values())
+        c2s, s2c = (sums.totals() for sums in self._totals.values())
         trailer = Trailer(t, self.events, self._markers, self.writer.gaps, self._conns, c2s, s2c)
         self.writer.write([pack_event(trailer, self.writer.header.start_mono_ns)], 0, 0, t)
         self.writer.close(t)
@@ -226,25 +239,25 @@ class Streams:
         self._finished: OrderedDict[str, Stream] = OrderedDict()
         self._rest: Stream | None = None
 
-    def of(self, stream_id: str) -> Stream:
-        """The recording of a stream; a new one if it was not heard of."""
+    def of(self, stream_id: str, since: int) -> Stream:
+        """The recording of a stream; a new one, that starts at `since`, if it was not heard of."""
         stream = self._by_id.get(stream_id)
         if stream is None:
-            stream = self._by_id[stream_id] = self._create(stream_id)
+            stream = self._by_id[stream_id] = self._create(stream_id, since)
         elif stream not in self._open:
             self._finished.pop(stream_id, None)
             self._open.add(stream)
         return stream
 
-    def rest(self) -> Stream:
+    def rest(self, since: int) -> Stream:
         """The recording of the exchanges that belong to no stream; open until the relay stops."""
         if self._rest is None:
-            self._rest = self._create(f"http-{self.run}", stays_open=True)
+            self._rest = self._create(f"http-{self.run}", since, stays_open=True)
         return self._rest
 
-    def own(self, conn: int) -> Stream:
+    def own(self, conn: int, since: int) -> Stream:
         """A recording for one connection alone; whatever is searched for an id is kept in it whole."""
-        return self._create(f"conn-{conn}-{self.run}", keep_body=max(self._keep_body, OWN_KEEP_BODY))
+        return self._create(f"conn-{conn}-{self.run}", since, keep_body=max(self._keep_body, OWN_KEEP_BODY))
 
     @property
     def open_count(self) -> int:
@@ -264,14 +277,14 @@ class Streams:
         for stream in list(self._open):
             stream.finish(t)
 
-    def _create(self, stream_id: str, *, keep_body: int | None = None, stays_open: bool = False) -> Stream:
-        mono, wall = time.monotonic_ns(), time.time_ns()
+    def _create(self, stream_id: str, since: int, *, keep_body: int | None = None, stays_open: bool = False) -> Stream:
+        wall = time.time_ns() - (time.monotonic_ns() - since)
         name = file_name(stream_id, wall)
         path = os.path.join(self.folder, name)
         while os.path.lexists(path):
             wall += 1000
             path = os.path.join(self.folder, file_name(stream_id, wall))
-        header = self._template._replace(stream_id=stream_id, start_wall_ns=wall, start_mono_ns=mono)
+        header = self._template._replace(stream_id=stream_id, start_wall_ns=wall, start_mono_ns=since)
 
         def trouble(reason: str | None) -> None:
             if reason is None:

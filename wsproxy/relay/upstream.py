@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import os
 import socket
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 
@@ -81,13 +82,13 @@ async def dial(upstream: Upstream, timeout: float) -> socket.socket:
     loop = asyncio.get_running_loop()
     literal = _literal(upstream.host, upstream.port)
     if literal is not None:
-        addresses = [literal]
+        addresses: list[tuple[int, Any]] = [literal]
     else:
         try:
             found = await loop.getaddrinfo(upstream.host, upstream.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise DialError(f"cannot look up {upstream.host}: {(error.strerror or str(error)).lower()}") from None
-        addresses = [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
+        addresses = [(family, address) for family, _, _, _, address in found]
     why = "no address"
     for family, address in addresses:
         sock = None
@@ -102,7 +103,8 @@ async def dial(upstream: Upstream, timeout: float) -> socket.socket:
         except TimeoutError:
             why = f"no answer within {timeout:g} s"
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
+            # The event loops put their own words into `strerror`; the number is the fact.
+            why = os.strerror(error.errno).lower() if error.errno else str(error)
         except BaseException:
             if sock is not None:
                 sock.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..analysis.pipeline import read_message
 from ..analysis.secrets import mask_field, mask_text
-from ..recording.format import Event, Unknown
+from ..recording.format import Close, Event, Gap, Marker, Open, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody
 from ..wire.events import Frame, Request, Response
@@ -23,12 +23,12 @@ def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool 
     if isinstance(item, Unknown):
         return {"kind": item.kind, "number": number}
     out: dict[str, Any] = {"kind": _kind(item), "number": number}
-    if hasattr(item, "conn"):
+    if not isinstance(item, Marker | Gap | Trailer):
         out["conn"] = item.conn
     out["t"] = _seconds(item.t)
-    if hasattr(item, "t_end"):
+    if isinstance(item, Message | HttpBody):
         out["t_end"] = _seconds(item.t_end)
-    if hasattr(item, "dir"):
+    if not isinstance(item, Marker | Gap | Trailer | Open | Close):
         out["dir"] = item.dir
     if isinstance(item, Message):
         out |= {

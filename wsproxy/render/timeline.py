@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..analysis.pipeline import PipelineMessage, read_message
 from ..analysis.secrets import mask_field, mask_json, mask_text
@@ -77,10 +77,12 @@ class Timeline:
         self._previous = t
         dir = getattr(item, "dir", None)
         arrow, color = ("→", "cyan") if dir == C2S else ("←", "green") if dir else ("·", "dim")
-        conn = getattr(item, "conn", None)
-        if self._conn is None:
-            self._conn = conn
-        label = row.label if conn in (None, self._conn) else f"[{conn}] {row.label}"
+        label = row.label
+        if isinstance(item, Message | Frame | Part):
+            # A stream that was tried twice has two WebSockets: the second one's rows say so.
+            self._conn = self._conn or item.conn
+            if item.conn != self._conn:
+                label = f"[{item.conn}] {label}"
         left = f"{number:>5} {t / 1e9:>9.4f} {delta:>9} "
         columns = f" {label:<13} {row.size:>9}  "
         room = self._width - len(left) - 1 - len(columns)
@@ -97,7 +99,8 @@ class Timeline:
     def _row(self, item: Message | HttpBody | Event) -> Row | None:
         for kind, describe in self._ROWS.items():
             if isinstance(item, kind):
-                return describe(self, item)
+                row: Row | None = describe(self, item)
+                return row
         return None
 
     def _message(self, item: Message) -> Row:
@@ -200,7 +203,7 @@ class Timeline:
         except (ValueError, RecursionError):
             return self._mask(data.decode("utf-8", "replace"))
 
-    _ROWS: dict[type, Any] = {  # noqa: RUF012  (a table of methods, never changed)
+    _ROWS: ClassVar[dict[type, Any]] = {
         Message: _message,
         HttpBody: _body,
         Frame: _frame,
