@@ -36,7 +36,7 @@ class Outcome:
         if self.error:
             return f"upstream: {self.error}"
         if self.close_code is not None:
-            return f"closed {self.close_code} by {self.closed_by}"
+            return f"{self.close_code} by {self.closed_by}"
         if self.reset_by:
             return f"reset by {self.reset_by}"
         if self.upgraded:

@@ -20,9 +20,9 @@ _COMMANDS = {
 HELP = """Record what goes over a WebSocket, and look at it.
 
 \b
-  wsproxy demo                                       see it work, right now
-  wsproxy record --upstream ws://control-plane:8081  stand in between, record
-  wsproxy show @last                                 look at the newest recording
+  wsproxy demo                                       see it work now
+  wsproxy record --upstream ws://control-plane:8081  stand between, record
+  wsproxy show @last                                 look at the newest
 
 REC is a path, the start of a stream id, or @last, @2 (the second last) ...
 """

@@ -8,7 +8,7 @@ from ..analysis.outcome import outcome
 from ..recording.folder import id_in_name, recordings
 from ..recording.reader import Recording, RecordingError
 from ..render.jsonl import dump
-from ..render.listing import HEAD, listing_line, listing_object
+from ..render.listing import head_line, listing_line, listing_object
 from ..render.screen import Screen
 
 
@@ -26,7 +26,7 @@ def command(folder: str, as_json: bool) -> int:
         raise click.ClickException(str(error)) from None
     screen = Screen()
     if not as_json and paths:
-        screen.print(HEAD)
+        screen.print(head_line(screen.width))
     if not paths:
         click.echo(f"no recordings in {folder} yet; 'wsproxy record' or 'wsproxy demo' makes some", err=True)
     for path in paths:

@@ -129,9 +129,7 @@ def application(*, chunk_interval: float, judge_delay: float) -> web.Application
             return web.json_response(completion(body))
         if not body.get("stream"):
             return web.json_response(completion(body))
-        response = web.StreamResponse(
-            headers={"content-type": "text/event-stream", "cache-control": "no-cache"}
-        )
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
         await response.prepare(request)
         try:
             for chunk in chunks(body):
@@ -143,10 +141,7 @@ def application(*, chunk_interval: float, judge_delay: float) -> web.Application
         return response
 
     async def models(_: web.Request) -> web.Response:
-        listed = [
-            {"id": name, "object": "model", "created": CREATED, "owned_by": "demo"}
-            for name in ("demo", "judge")
-        ]
+        listed = [{"id": name, "object": "model", "created": CREATED, "owned_by": "demo"} for name in ("demo", "judge")]
         return web.json_response({"object": "list", "data": listed})
 
     async def health(_: web.Request) -> web.Response:

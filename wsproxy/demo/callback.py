@@ -36,9 +36,7 @@ HOOK_SECONDS = 10.0
 
 _REQUIRED = ("choices", "model", "created")
 # websockets 15 and later take a proxy from the environment unless told not to; 14 knows no such word.
-_NO_PROXY: dict[str, Any] = (
-    {"proxy": None} if "proxy" in inspect.signature(connect.__init__).parameters else {}
-)
+_NO_PROXY: dict[str, Any] = {"proxy": None} if "proxy" in inspect.signature(connect.__init__).parameters else {}
 
 
 class ControlStream:

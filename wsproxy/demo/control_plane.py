@@ -123,8 +123,10 @@ class ControlPlane:
             await _send(ws, {"type": "ERROR", "error": str(error)})
         finally:
             await self._remember(stream.decision())
-            await ws.close()
+            # One reader at a time: while this one waits, close() would not wait for the peer's close frame.
             reader.cancel()
+            await asyncio.wait((reader,))
+            await ws.close()
         return ws
 
     async def decisions(self, request: web.Request) -> web.Response:
@@ -158,9 +160,7 @@ class ControlPlane:
         head = {**response, "object": "chat.completion.chunk"}
         stream = Stream(str(data.get("litellm_call_id")), self.policy, self.judge_url, data)
         stream.feed({**head, "choices": [{"index": 0, "delta": choice["message"], "finish_reason": None}]})
-        stream.feed(
-            {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]}
-        )
+        stream.feed({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
         stream.end()
         message: dict[str, Any] = {"role": "assistant", "content": None}
         try:

@@ -107,9 +107,7 @@ class Pipeline:
         began = time.monotonic()
         body = {"model": "demo", "messages": [{"role": "user", "content": prompt}], "stream": stream}
         headers = {} if judge_delay is None else {"x-judge-delay": str(judge_delay)}
-        async with self._client.post(
-            f"{self.proxy_url}/v1/chat/completions", json=body, headers=headers
-        ) as response:
+        async with self._client.post(f"{self.proxy_url}/v1/chat/completions", json=body, headers=headers) as response:
             chunks, done = await _streamed(response) if stream else (_as_chunks(await response.json()), True)
             total = fold(chunks)
             return Answer(

@@ -48,9 +48,7 @@ class Part:
 
 
 @asynccontextmanager
-async def running(
-    name: str, arguments: Sequence[str], *, log: Path, ready_fd: bool = False
-) -> AsyncIterator[Part]:
+async def running(name: str, arguments: Sequence[str], *, log: Path, ready_fd: bool = False) -> AsyncIterator[Part]:
     """Run `python -m <arguments>` and give it when it is ready; on leaving, it has ended.
 
     Args:

@@ -55,9 +55,7 @@ def application(*, backend: str, control_plane: str, fixed: bool) -> web.Applica
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={**_EVENT_STREAM, "x-litellm-call-id": call_id})
         await response.prepare(request)
-        chunks = stream_through_control_plane(
-            control_plane, call_id, data, backend_chunks(upstream), fixed=fixed
-        )
+        chunks = stream_through_control_plane(control_plane, call_id, data, backend_chunks(upstream), fixed=fixed)
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
@@ -68,9 +66,7 @@ def application(*, backend: str, control_plane: str, fixed: bool) -> web.Applica
         return response
 
     async def _whole(call_id: str, data: dict[str, Any], completion: dict[str, Any]) -> web.Response:
-        answer = await post_hook(
-            control_plane, "async_post_call_success_hook", hook_body(data, response=completion)
-        )
+        answer = await post_hook(control_plane, "async_post_call_success_hook", hook_body(data, response=completion))
         result = (answer or {}).get("response", completion)
         return web.json_response(result, headers={"x-litellm-call-id": call_id})
 

@@ -11,20 +11,33 @@ from ..wire.events import C2S, S2C
 from .screen import Line
 from .text import preview, seconds
 
-HEAD: Line = [(f"{'time (UTC)':<19}  {'stream':<36}  {'→':>6} {'←':>6} {'marks':>6}  {'length':>10}  outcome", "dim")]
+_WIDE = 110  # cells from which on whole stream ids and dates fit
+
+
+def head_line(width: int) -> Line:
+    """The names of the columns of `listing_line`."""
+    when, stream = _columns(width)
+    return [
+        (f"{'time (UTC)':<{when}}  {'stream':<{stream}}  {'→':>6} {'←':>6} {'marks':>5} {'length':>9}  outcome", "dim")
+    ]
+
+
+def _columns(width: int) -> tuple[int, int]:
+    return (19, 36) if width >= _WIDE else (14, 13)
 
 
 def listing_line(stream: str, wall_ns: int, result: Outcome, ending: Ending | None, width: int) -> Line:
     """One recording, in the columns of HEAD."""
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(wall_ns // 1_000_000_000))
-    counts = f"{result.frames[C2S]:>6,} {result.frames[S2C]:>6,} {result.markers:>6,}"
-    start = f"{preview(stream, 36):<36}  {counts}  {seconds(result.seconds):>10}  "
+    when_width, stream_width = _columns(width)
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(wall_ns // 1_000_000_000))[-when_width:]
+    counts = f"{result.frames[C2S]:>6,} {result.frames[S2C]:>6,} {result.markers:>5,}"
+    start = f"{preview(stream, stream_width):<{stream_width}}  {counts} {seconds(result.seconds):>9}  "
     words = _words(result, ending)
     bad = result.gaps or result.error or result.reset_by or (ending is not None and ending.state != "finished")
     return [
         (when + "  ", "dim"),
         (start, ""),
-        (preview(words, max(width - 21 - len(start), 12)), "yellow" if bad else ""),
+        (preview(words, max(width - when_width - 2 - len(start), 10)), "yellow" if bad else ""),
     ]
 
 

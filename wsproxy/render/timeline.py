@@ -10,7 +10,7 @@ The preview is the pipeline's own words where an item is one of its messages, JS
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..analysis.pipeline import PipelineMessage, read_message
@@ -23,7 +23,7 @@ from ..wire.http1 import head_fields
 from .screen import Line
 from .text import close_code, count, escape, preview, seconds, size
 
-OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
+OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _STYLES = {
     "START": "bold",
     "CHUNK": "",
@@ -46,7 +46,9 @@ class Row:
     label: str
     size: str = ""
     preview: str = ""
-    marks: str = ""  # fragmented, compressed, incomplete …
+    marks: list[str] = field(default_factory=list)  # fragmented, incomplete …
+    details: list[str] = field(default_factory=list)  # more of them, where there is room
+    bad: bool = False
 
 
 class Timeline:
@@ -83,15 +85,17 @@ class Timeline:
             self._conn = self._conn or item.conn
             if item.conn != self._conn:
                 label = f"[{item.conn}] {label}"
-        left = f"{number:>5} {t / 1e9:>9.4f} {delta:>9} "
-        columns = f" {label:<13} {row.size:>9}  "
+        left = f"{number:>5} {t / 1e9:>8.4f} {delta:>8} "
+        columns = f" {label:<7} {row.size:>9}  "
         room = self._width - len(left) - 1 - len(columns)
-        shown = preview(f"{row.preview}{'  ' if row.preview and row.marks else ''}{row.marks}", room)
+        marks = [*row.marks, *(row.details if self._width >= 100 else ())]
+        marked = f"[{', '.join(marks)}]" if marks else ""
+        shown = preview(f"{row.preview}{'  ' if row.preview and marked else ''}{marked}", room)
         yield [
             (left, "dim"),
             (arrow, color),
             (columns, _STYLES.get(row.label.split(" ")[0], color if row.label.isupper() else "")),
-            (shown, "red" if "error" in row.marks or "incomplete" in row.marks else ""),
+            (shown, "red" if row.bad else ""),
         ]
         if self._full or self._hex:
             yield from self._content(item)
@@ -104,25 +108,21 @@ class Timeline:
         return None
 
     def _message(self, item: Message) -> Row:
-        marks = []
+        marks = [item.error] if item.error else []
         if item.frames > 1:
             marks.append(count(item.frames, "fragment"))
-        if item.compressed:
-            marks.append(f"deflate {size(item.wire)}")
-        if item.error:
-            marks.append(f"error: {item.error}")
-        marked = f"[{', '.join(marks)}]" if marks else ""
+        rest = (marks, [f"deflate {size(item.wire)}"] if item.compressed else [], item.error is not None)
         if item.opcode == 8:
             code = item.close_code
-            return Row("close", "", f"{close_code(code or 1005)} {item.close_reason}".rstrip(), marked)
-        label = OPCODES.get(item.opcode, f"opcode {item.opcode}")
+            return Row("close", "", f"{close_code(code or 1005)} {item.close_reason}".rstrip(), *rest)
+        label = OPCODES.get(item.opcode, f"op {item.opcode}")
         length = size(len(item.data))
         if item.opcode == 2 or item.opcode > 8:
-            return Row(label, length, _hex_preview(item.data) if item.data else "", marked)
+            return Row(label, length, _hex_preview(item.data), *rest)
         message = read_message(item.json) if item.data[:1] == b"{" and len(item.data) < 8 << 20 else None
         if message is not None:
-            return Row(message.type, length, self._mask(words(message)), marked)
-        return Row(label, length, self._mask(item.data[: 4 * self._width].decode("utf-8", "replace")), marked)
+            return Row(message.type, length, self._mask(words(message)), *rest)
+        return Row(label, length, self._mask(item.data[: 4 * self._width].decode("utf-8", "replace")), *rest)
 
     def _frame(self, item: Frame) -> Row:
         marks = [] if item.fin else ["not final"]
@@ -136,7 +136,7 @@ class Timeline:
             shown = close_code(int.from_bytes(item.payload[:2], "big"))
         elif item.opcode == 1 and not item.rsv:
             shown = self._mask(item.payload[: 4 * self._width].decode("utf-8", "replace"))
-        return Row(OPCODES.get(item.opcode, f"opcode {item.opcode}"), size(item.length), shown, f"[{', '.join(marks)}]")
+        return Row(OPCODES.get(item.opcode, f"op {item.opcode}"), size(item.length), shown, marks)
 
     def _request(self, item: Request) -> Row:
         fields = {name.lower(): value for name, value in head_fields(item.raw)}
@@ -146,15 +146,15 @@ class Timeline:
     def _response(self, item: Response) -> Row:
         fields = {name.lower(): value for name, value in head_fields(item.raw)}
         what = fields.get("sec-websocket-extensions") or fields.get("content-type") or fields.get("upgrade") or ""
-        said = "said by the relay" if item.by == "relay" else ""
-        return Row(str(item.status), size(len(item.raw)), f"{item.reason}  {what}".rstrip(), said)
+        said = ["said by the relay"] if item.by == "relay" else []
+        return Row(str(item.status), size(len(item.raw)), f"{item.reason}  {what}".rstrip(), said, bad=bool(said))
 
     def _body(self, item: HttpBody) -> Row:
         marks = [] if item.complete else ["incomplete"]
         if item.omitted:
             marks.append(f"{size(item.omitted)} not kept")
         text = self._mask(item.data[: 4 * self._width].decode("utf-8", "replace"))
-        return Row("body", size(item.wire), text, f"[{', '.join(marks)}]" if marks else "")
+        return Row("body", size(item.wire), text, marks, bad=not item.complete)
 
     def _end(self, item: End) -> Row:
         what = {
@@ -163,12 +163,13 @@ class Timeline:
             "aborted": "cut off: the other side went away",
             "stopped": "the relay stopped",
         }.get(item.how, item.how)
-        lost = f"[{size(item.undelivered)} were read and not taken by the receiver]" if item.undelivered else ""
-        return Row("end", "", what, lost)
+        lost = [f"{size(item.undelivered)} were read and not taken by the receiver"] if item.undelivered else []
+        return Row("end", "", what, lost, bad=item.how == "reset")
 
     def _open(self, item: Open) -> Row:
-        why = f"error: {item.error}" if item.error else ""
-        return Row("open", "", f"connection {item.conn} from {item.client} to {item.upstream}", why)
+        if item.error:
+            return Row("open", "", f"upstream {item.upstream} not reached: {item.error}", bad=True)
+        return Row("open", "", f"{item.conn}: {item.client} to {item.upstream}")
 
     def _mask(self, text: str) -> str:
         return text if self._secrets else mask_text(text)
@@ -211,9 +212,9 @@ class Timeline:
         Request: _request,
         Response: _response,
         Opaque: lambda self, item: Row(
-            "opaque", size(len(item.raw)), _hex_preview(item.raw), f"[{item.reason}]" if item.reason else ""
+            "opaque", size(len(item.raw)), _hex_preview(item.raw), [item.reason] if item.reason else []
         ),
-        Piece: lambda self, item: Row("piece", size(len(item.raw)), _hex_preview(item.raw), "[incomplete]"),
+        Piece: lambda self, item: Row("piece", size(len(item.raw)), _hex_preview(item.raw), ["incomplete"]),
         End: _end,
         Open: _open,
         Gap: lambda self, item: Row(
@@ -222,7 +223,10 @@ class Timeline:
             f"{count(item.events, 'event')} not recorded for {seconds((item.until - item.t) / 1e9)}: {item.reason}",
         ),
         Marker: lambda self, item: Row(
-            "marker", "", f"{item.stage}{'' if item.index is None else f' #{item.index}'}", item.source or ""
+            "marker",
+            "",
+            f"{item.stage}{'' if item.index is None else f' #{item.index}'}",
+            [item.source] if item.source else [],
         ),
         Unknown: lambda self, item: Row(f"({item.kind})", "", "an event of a newer version"),
         Close: lambda self, item: None,
