@@ -17,8 +17,9 @@ __all__ = ["Message", "Recording", "RecordingError", "open"]
 if TYPE_CHECKING:
     from os import PathLike
 
+    from .errors import RecordingError
     from .recording.messages import Message
-    from .recording.reader import Recording, RecordingError
+    from .recording.reader import Recording
 
 
 def open(rec: str | PathLike[str], dir: str | PathLike[str] = "recordings") -> Recording:
@@ -38,10 +39,14 @@ def open(rec: str | PathLike[str], dir: str | PathLike[str] = "recordings") -> R
 
 def __getattr__(name: str) -> object:
     """Load the public classes when they are asked for: `import wsproxy` alone loads nothing."""
-    if name in ("Recording", "RecordingError"):
-        from .recording import reader
+    if name == "RecordingError":
+        from .errors import RecordingError
 
-        return getattr(reader, name)
+        return RecordingError
+    if name == "Recording":
+        from .recording.reader import Recording
+
+        return Recording
     if name == "Message":
         from .recording.messages import Message
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ..errors import WsproxyError
+
 _COMMANDS = {
     "record": "Relay and record: stand between a client and a server.",
     "ls": "List recordings: time, stream, frames, outcome.",
@@ -56,6 +58,10 @@ def main(args: list[str] | None = None) -> Any:
     """Run the command line; trouble is one line on standard error and exit status 2."""
     try:
         status = group.main(args, prog_name="wsproxy", standalone_mode=False)
+        sys.stdout.flush()
+    except WsproxyError as error:
+        click.echo(f"wsproxy: {error}", err=True)
+        status = 2
     except click.exceptions.Exit as done:
         status = done.exit_code
     except click.Abort:

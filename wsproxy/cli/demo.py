@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..recording.folder import resolve
-from ..recording.reader import Recording, RecordingError
+from ..recording.reader import Recording
 from ..recording.view import in_time_order, items
 from ..render.screen import Screen
 from ..render.timeline import Timeline
@@ -54,13 +54,11 @@ def command(
     A client, a small LiteLLM, a control plane with a policy, a judge, and a real relay between them, each in its own process. The judge
     decides to block; with the bug the block never reaches the client, and the recording shows why.
     """
-    from ..demo.pipeline import HARMFUL, PartFailed, Pipeline
+    from ..demo.pipeline import HARMFUL, Pipeline
 
     pipeline = Pipeline(policy, judge_delay=judge_delay, fixed=fixed, out=Path(folder))
     try:
         stream_ids = asyncio.run(_run(pipeline, prompt or HARMFUL, requests, keep_running=keep_running))
-    except PartFailed as error:
-        raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         return 143
     if stream_ids:
@@ -99,11 +97,8 @@ def _tell(stories: list[Story]) -> None:
 
 def _show(stream_ids: list[str], folder: str) -> None:
     screen = Screen()
-    try:
-        paths = [resolve(stream_id, folder) for stream_id in stream_ids]
-        recording = Recording(paths[0])
-    except RecordingError as error:
-        raise click.ClickException(str(error)) from None
+    paths = [resolve(stream_id, folder) for stream_id in stream_ids]
+    recording = Recording(paths[0])
     shown = stream_ids[0]
     screen.print([("", "")])
     screen.print(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from ..analysis.outcome import outcome
+from ..errors import RecordingError
 from ..recording.folder import id_in_name, recordings
-from ..recording.reader import Recording, RecordingError
+from ..recording.reader import Recording
 from ..render.jsonl import dump
 from ..render.listing import head_line, listing_line, listing_object
 from ..render.screen import Screen
@@ -20,10 +21,7 @@ def command(folder: str, as_json: bool) -> int:
 
     The newest is last; @last and @2 count from the end.
     """
-    try:
-        paths = recordings(folder)
-    except RecordingError as error:
-        raise click.ClickException(str(error)) from None
+    paths = recordings(folder)
     screen = Screen()
     if not as_json and paths:
         screen.print(head_line(screen.width))

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     pass
 
 
-@click.command(epilog="Point the client at the relay: CONTROL_PLANE_URL=http://127.0.0.1:9090")
+@click.command(
+    epilog="""\b
+Examples:
+  wsproxy record --upstream ws://control-plane:8081
+  CONTROL_PLANE_URL=http://127.0.0.1:9090 litellm --config config.yaml
+"""
+)
 @click.option("--upstream", required=True, metavar="URL", help="Where to relay to: ws://HOST:PORT or http://HOST:PORT.")
 @click.option(
     "--listen", default="127.0.0.1:9090", show_default=True, metavar="HOST:PORT", help="Where clients connect."
@@ -55,7 +61,7 @@ if TYPE_CHECKING:
 @click.option(
     "--keep-body",
     default=64 << 20,
-    show_default="64 MiB",
+    show_default=True,
     metavar="BYTES",
     help="Of each HTTP body; the rest is counted.",
 )
@@ -94,7 +100,7 @@ def command(**options: Any) -> int:
 
 
 def _run(settings: Any, *, live: bool, quiet: bool, ready_fd: int | None) -> int:
-    from ..relay.run import CannotStart, new_event_loop, serve
+    from ..relay.run import new_event_loop, serve
     from ..render.connections import ConnectionLog
 
     log = ConnectionLog(sys.stdout, sys.stderr, live=live, quiet=quiet)
@@ -121,8 +127,6 @@ def _run(settings: Any, *, live: bool, quiet: bool, ready_fd: int | None) -> int
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(main())
-    except CannotStart as error:
-        raise click.ClickException(str(error)) from None
     finally:
         log.close()
     return 0

@@ -10,7 +10,7 @@ import click
 
 from ..analysis.selection import Selection
 from ..recording.folder import open_recording
-from ..recording.reader import Recording, RecordingError
+from ..recording.reader import Recording
 from ..recording.view import Item, in_time_order, items
 from ..render.ending import ending_lines
 from ..render.jsonl import dump, item_object
@@ -22,7 +22,7 @@ from ..render.timeline import Timeline
     epilog="""\b
 Examples:
   wsproxy show @last                    the newest recording
-  wsproxy show 7f3a --grep BLOCKED      what mentions BLOCKED in stream 7f3a...
+  wsproxy show 7f3a --grep BLOCKED      what mentions it in stream 7f3a...
   wsproxy show @last --type CHUNK --json | jq .payload
 """
 )
@@ -63,10 +63,7 @@ def command(rec: str, folder: str, only: str | None, **options: Any) -> int:
         grep = re.compile(options["grep"]) if options["grep"] else None
     except re.error as error:
         raise click.ClickException(f"--grep: {options['grep']!r} is no regular expression: {error}") from None
-    try:
-        recording = open_recording(rec, folder)
-    except RecordingError as error:
-        raise click.ClickException(str(error)) from None
+    recording = open_recording(rec, folder)
     follow = options["follow"]
     events = recording.events(follow=(lambda: True) if follow else None)
     numbered: Iterable[Item] = items(events, frames=not options["messages"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from ..analysis.exactness import check
+from ..errors import RecordingError
 from ..recording.folder import open_recording
-from ..recording.reader import RecordingError
 from ..render.exactness import verdict_lines, verdict_object
 from ..render.jsonl import dump
 from ..render.screen import Screen

@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsproxy.errors import CannotStart
+
 READY_SECONDS = 20.0
 STOP_SECONDS = 5.0
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-class PartFailed(Exception):
+class PartFailed(CannotStart):
     """A part did not come up; the message has what it said."""
 
 

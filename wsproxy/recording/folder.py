@@ -13,7 +13,8 @@ import re
 import time
 from pathlib import Path
 
-from .reader import Recording, RecordingError
+from ..errors import RecordingError
+from .reader import Recording
 
 SUFFIX = ".msgpack"
 _STEM = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-(.+)")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from ..errors import RecordingError
 from ..wire.events import Dir, End, Frame, Opaque, Part, Superseding
 from .format import Event, FormatError, Header, Marker, Trailer, read_event, read_header
 from .messages import DEFAULT_LIMIT, Assembler, Message
@@ -25,10 +26,6 @@ from .messages import DEFAULT_LIMIT, Assembler, Message
 _BLOCK = 1 << 18
 _EVENT_LIMIT = 1 << 28  # bytes of one event
 _POLL = 0.05  # seconds between looks at a growing file
-
-
-class RecordingError(Exception):
-    """This cannot be read as a recording; the message says what to do."""
 
 
 class Ending(NamedTuple):
@@ -160,7 +157,10 @@ class Recording:
         fed = offset = 0
         with open(self.path, "rb", buffering=0) as file:
             while True:
-                block = file.read(_BLOCK)
+                try:
+                    block = file.read(_BLOCK)
+                except OSError as error:
+                    raise RecordingError(f"{self.path}: {(error.strerror or str(error)).lower()}") from None
                 if not block:
                     if follow is None or not follow() or not (self.is_open() or file.seek(0, os.SEEK_END) > fed):
                         break

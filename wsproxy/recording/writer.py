@@ -181,6 +181,7 @@ class RecordingWriter:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             os.lseek(self._fd, self._size, os.SEEK_SET)
         else:
+            os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)  # it may have been removed
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             # Readers ask for this lock to tell a recording in progress from one that was cut off.

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..errors import RecordingError
 from ..recording.format import Gap, pack_event
-from ..recording.reader import Recording, RecordingError
+from ..recording.reader import Recording
 from ..wire import http1
 from ..wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Request, Response, WireEvent
 from ..wire.tap import Tap
@@ -23,6 +24,7 @@ from .rules import BODY_LIMIT, StreamRule
 from .streams import Lane, Stream, Streams
 
 Feed = Callable[[bytes, int], None]
+CONTINUED = "what these pieces are part of stands in another recording"
 
 
 class ConnectionRecorder:
@@ -66,6 +68,8 @@ class ConnectionRecorder:
         self._searching: dict[int, list[bytes]] = {}  # exchange → its body so far
         self._provisional: Lane | None = None
         self._keep_provisional = False
+        self._pieces_in: dict[Dir, Lane] = {}  # where pieces stand that nothing has superseded
+        self._moved_out: list[Lane] = []  # provisional recordings that are not needed any more
         self._last: Lane | None = None
         self._fast_dirs: set[Dir] = set()
         self.error: str | None = None  # why the upstream was not reached
@@ -94,7 +98,7 @@ class ConnectionRecorder:
         try:
             if dir in self._fast_dirs and self._last is not None:
                 self._fast_dirs.discard(dir)
-                self._last.counts_reads(dir, self._tap.direction(dir).pending)
+                self._last.count_events(dir, self._tap.direction(dir).pending)
             self._record(self._tap.direction(dir).finish(how, t, undelivered), t)
         except Exception as error:
             self._on_fault(error)
@@ -145,7 +149,7 @@ class ConnectionRecorder:
             return
         for dir in (C2S, S2C):
             self._fast_dirs.add(dir)
-            lane.counts_reads(dir)
+            lane.count_reads(dir, self._tap.direction(dir).pending)
             self.feed[dir] = self._fast(dir, lane)
 
     def _fast(self, dir: Dir, lane: Lane) -> Feed:
@@ -198,6 +202,7 @@ class ConnectionRecorder:
             if self.answering and isinstance(event, Response):
                 event = event._replace(by="relay")
             home = self._home(event, t)
+            self._follow_pieces(event, home, t)
             if home is not lane and batch and lane is not None:
                 lane.add(batch, t)
                 batch = []
@@ -205,6 +210,10 @@ class ConnectionRecorder:
             batch.append(event)
         if lane is not None:
             lane.add(batch, t)
+        while self._moved_out:  # only now: what was forwarded must be on disk somewhere at every instant
+            gone = self._moved_out.pop()
+            self._lanes.pop(gone.stream, None)
+            gone.stream.discard()
         if len(self._of_exchange) > 64:
             current = min(self._tap.s2c.exchange, *self._searching, self._tap.exchanges)
             self._of_exchange = {n: lane for n, lane in self._of_exchange.items() if n >= current}
@@ -226,6 +235,16 @@ class ConnectionRecorder:
             self._keep_provisional = True
         self._last = lane
         return lane
+
+    def _follow_pieces(self, event: WireEvent, home: Lane, t: int) -> None:
+        """Pieces are superseded by the next event of their direction; where that stands elsewhere, say so beside them."""
+        dir = event.dir
+        if isinstance(event, Piece):
+            self._pieces_in[dir] = home
+        elif not isinstance(event, End):
+            before = self._pieces_in.pop(dir, None)
+            if before is not None and before is not home and before not in self._moved_out:
+                before.add([Opaque(self._conn, dir, t, b"", CONTINUED)], t)
 
     def _request(self, request: Request, t: int) -> None:
         if not self.target:
@@ -263,21 +282,31 @@ class ConnectionRecorder:
         stream = provisional.stream
         stream.writer.flush(t)
         base = stream.writer.header.start_mono_ns
+        moved: list[WireEvent] = []
         try:
             moved = [
                 event._replace(t=event.t + base)
                 for event in Recording(stream.path).events()
-                if isinstance(event, Request | Response | Body) and event.exchange == exchange
+                if isinstance(event, Request | Response | Body | Piece) and event.exchange == exchange
             ]
             if moved:
                 lane.add(list(moved), t)
         except RecordingError as error:
             lane.stream.writer.write([pack_event(Gap(t, t, 0, 0, f"moving events here: {error}"), base)], 1, 0, t)
-        if not self._searching and not self._keep_provisional:
+        leaves = not self._searching and not self._keep_provisional
+        for dir, home in list(self._pieces_in.items()):
+            if home is not provisional:
+                continue
+            if any(isinstance(event, Piece) and event.dir == dir for event in moved):
+                self._pieces_in[dir] = lane
+                if not leaves:
+                    provisional.add([Opaque(self._conn, dir, t, b"", CONTINUED)], t)
+            elif leaves:
+                del self._pieces_in[dir]
+        if leaves:
             self._provisional = None
             self._last = lane if self._last is provisional else self._last
-            del self._lanes[stream]
-            stream.discard()
+            self._moved_out.append(provisional)
 
     def _own(self, t: int) -> Lane:
         if self._provisional is None:

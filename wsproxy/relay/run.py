@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import CannotStart
 from ..recording.writer import Durability
 from .control import Control
 from .rules import StreamRule
@@ -33,10 +34,6 @@ class Settings:
     keep_body: int
     grace: float
     connect_timeout: float
-
-
-class CannotStart(Exception):
-    """The run cannot begin; the message says what to do."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

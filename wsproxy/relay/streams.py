@@ -45,21 +45,17 @@ class _Account:
         self.frames = 0
         self.sha = hashlib.sha256()
         self.kept = 0  # bytes of the open HTTP body that were kept
-        self.ahead = 0  # bytes counted as pieces, which what supersedes them must not count again
+        self.ahead = 0  # bytes that were counted as read and stand in the next event again
 
     def count(self, event: WireEvent, wire: Iterable[bytes]) -> None:
-        """Count the bytes of an event: of a piece at once, of what supersedes it no more than is new."""
-        if isinstance(event, Piece):
-            self.ahead += len(event.raw)
-            self._add(event.raw)
-            return
+        """Count the wire bytes of an event; a piece has none until something supersedes it."""
         self.frames += isinstance(event, Frame)
         for part in wire:
             skip = min(self.ahead, len(part))
             self.ahead -= skip
-            self._add(part[skip:] if skip else part)
+            self.add(part[skip:] if skip else part)
 
-    def _add(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
         self.bytes += len(data)
         self.sha.update(data)
 
@@ -103,7 +99,8 @@ class Lane:
         for event in events:
             account = self.accounts[event.dir]
             before = account.bytes
-            account.count(event, self._rebuilding[event.dir].wire_bytes(event))
+            if not isinstance(event, Piece):
+                account.count(event, self._rebuilding[event.dir].wire_bytes(event))
             wire += account.bytes - before
             if isinstance(event, Frame | Part | Piece):
                 self.packers[event.dir].pack([event], out)
@@ -112,13 +109,17 @@ class Lane:
         stream.events += len(events)
         stream.writer.write(out, len(events), wire, t)
 
-    def counts_reads(self, dir: Dir, pending: int = 0) -> None:
-        """Tell whether reads (`add_frames`) or events (`add`) are counted in a direction: called at each change.
+    def count_reads(self, dir: Dir, pending: bytes) -> None:
+        """From here on a direction is counted as it is read (`add_frames`), not by its events (`add`).
 
         Args:
-            pending: bytes that were counted as read and whose event is still to come.
+            pending: what was read before and has no event yet.
         """
-        self.accounts[dir].ahead = pending
+        self.accounts[dir].add(pending)
+
+    def count_events(self, dir: Dir, pending: bytes) -> None:
+        """The opposite of `count_reads`: `pending` was counted, and stands in an event that is still to come."""
+        self.accounts[dir].ahead = len(pending)
 
     def add_frames(self, dir: Dir, data: bytes, events: list[WireEvent], t: int) -> None:
         """Record what one read brought in a direction that carries nothing but frames: `data`, cut into `events`."""

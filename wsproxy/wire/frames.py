@@ -83,9 +83,9 @@ class FrameStream:
         return events
 
     @property
-    def pending(self) -> int:
+    def pending(self) -> bytes:
         """Bytes of an incomplete frame header."""
-        return len(self._head)
+        return self._head
 
     def _more(self, data: bytes, t: int, events: list[WireEvent]) -> int:
         """Payload of the open frame; returns how many bytes of `data` it took."""

@@ -94,9 +94,9 @@ class _Direction:
             self.feed = self._feed_opaque
 
     @property
-    def pending(self) -> int:
+    def pending(self) -> bytes:
         """Bytes that were read and whose event is still to come."""
-        return self.frames.pending if self.frames is not None else len(self._buffer)
+        return self.frames.pending if self.frames is not None else self._buffer
 
     @property
     def is_opaque(self) -> bool:

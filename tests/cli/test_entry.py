@@ -1,0 +1,53 @@
+"""The command line as a whole: help, versions, and what it loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from .command import DEADLINE, assert_trouble, wsproxy
+
+HEAVY = ("aiohttp", "uvloop", "litellm", "rich", "msgpack", "websockets")
+
+
+def test_help_lists_every_command_and_each_has_help_of_its_own() -> None:
+    top = wsproxy("--help")
+    assert top.status == 0
+    for name in ("record", "ls", "show", "verify", "demo"):
+        assert f"  {name} " in top.out
+        helped = wsproxy(name, "--help")
+        assert helped.status == 0
+        assert helped.out.startswith(f"Usage: wsproxy {name} ")
+    assert wsproxy("--version").out.startswith("wsproxy 0.")
+
+
+def test_help_fits_80_columns() -> None:
+    for command in ([], ["record"], ["ls"], ["show"], ["verify"], ["demo"]):
+        out = wsproxy(*command, "--help", COLUMNS="80").out
+        assert max(map(len, out.splitlines())) <= 80, command
+
+
+def test_an_unknown_command_is_one_line() -> None:
+    assert_trouble(wsproxy("shwo"), "No such command 'shwo'")
+
+
+def test_options_can_come_from_the_environment() -> None:
+    done = wsproxy("record", WSPROXY_RECORD_UPSTREAM="nonsense://x")
+    assert_trouble(done, "nonsense://x", "ws://")
+
+
+def test_help_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys, wsproxy.cli\n"
+        "try:\n    wsproxy.cli.main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert done.stderr.split() == []
+
+
+def test_importing_the_package_loads_no_dependency() -> None:
+    code = f"import sys, wsproxy; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert done.stdout.split() == []
