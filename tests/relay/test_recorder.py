@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -54,7 +55,7 @@ CONVERSATIONS: list[list[tuple[Side, bytes]]] = [
 
 def _split(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False) if b > a]
+    return [data[a:b] for a, b in itertools.pairwise(places) if b > a]
 
 
 def _on_disk(folder: str) -> dict[Side, int]:
@@ -78,7 +79,7 @@ def test_every_recording_is_exact_and_every_byte_is_in_one_of_them(
     conversation: list[tuple[Side, bytes]], cuts: list[int], watched: bool, left_out: int, how: str
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        streams = Streams(folder, listen="", upstream="", relay="test", keep_body=10)
+        streams = Streams(folder, upstream="", relay="test", keep_body=10)
         faults: list[Exception] = []
         recorder = ConnectionRecorder(
             streams,

@@ -69,9 +69,10 @@ def main(args: list[str] | None = None) -> Any:
     except click.ClickException as error:
         _say(error)
         status = 2
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has seen enough (click turns that into SystemExit). Python would complain again when
+        # it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         status = 0
     except KeyboardInterrupt:
         status = 130

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  wsproxy demo                        the bug: a block is decided, sent, and never arrives
+  wsproxy demo                        the bug: a block never arrives
   wsproxy demo --judge-delay 0.02     a judge that is fast enough
   wsproxy demo --fixed                a callback that waits for the end
   wsproxy demo --keep-running         leave the pipeline up, to try things

@@ -14,7 +14,7 @@ from ..render.screen import Screen
 
 @click.command(
     epilog="""\b
-Exit status: 0 whole and exact, 1 something is missing or differs, 2 not a recording.
+Exit status: 0 whole and exact, 1 not, 2 not a recording.
 """
 )
 @click.argument("recs", metavar="REC...", nargs=-1, required=True)

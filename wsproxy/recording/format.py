@@ -41,7 +41,6 @@ class Header(NamedTuple):
     start_wall_ns: int
     start_mono_ns: int
     boot_id: str
-    host: str
     relay: str
     listen: str
     upstream: str
@@ -379,7 +378,7 @@ def read_header(m: Any) -> Header:
         )
     return Header(
         _opt_str(m, "stream_id"), _int(m, "start_wall_ns"), _int(m, "start_mono_ns"), _str(m, "boot_id"),
-        _str(m, "host"), _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]),
+        _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]),
     )  # fmt: skip
 
 

@@ -96,7 +96,6 @@ async def serve(
 
     streams = Streams(
         str(settings.folder),
-        listen=f"{settings.listen[0]}:{settings.listen[1]}",
         upstream=settings.upstream.text,
         relay=f"wsproxy {version}",
         durability=settings.durability,
@@ -111,6 +110,7 @@ async def serve(
         relay.start()
     except OSError as error:
         raise CannotStart(_cannot_bind("--listen", settings.listen, error)) from None
+    streams.listening(f"{settings.listen[0]}:{relay.port}")
     try:
         await control.start()
     except OSError as error:

@@ -220,7 +220,6 @@ class Streams:
         self,
         folder: str,
         *,
-        listen: str,
         upstream: str,
         relay: str,
         durability: Durability = "every",
@@ -234,11 +233,15 @@ class Streams:
         self._keep_body = keep_body
         self._durability: Durability = durability
         self._on_trouble = on_trouble
-        self._template = Header(None, 0, 0, boot_id(), socket.gethostname(), relay, listen, upstream)
+        self._template = Header(None, 0, 0, boot_id(), relay, "", upstream)
         self._by_id: dict[str, Stream] = {}
         self._open: set[Stream] = set()
         self._finished: OrderedDict[str, Stream] = OrderedDict()
         self._rest: Stream | None = None
+
+    def listening(self, address: str) -> None:
+        """Where the relay listens, for the headers of recordings."""
+        self._template = self._template._replace(listen=address)
 
     def of(self, stream_id: str, since: int) -> Stream:
         """The recording of a stream; a new one, that starts at `since`, if it was not heard of."""
