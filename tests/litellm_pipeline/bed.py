@@ -210,7 +210,7 @@ class Bed:
                 kinds = [type(event).__name__ for event in recording.events()]
                 assert recording.ending is not None
                 expected = self._connections(stream_id)
-                if recording.ending.state == "finished" and kinds.count("Close") == expected:
+                if recording.ending.state == "finished" and kinds.count("Totals") == expected:
                     return recording
                 found = f"{path.name} is {recording.ending.state}, not of {expected} connections: {kinds}"
             await asyncio.sleep(POLL_SECONDS)

@@ -1,7 +1,7 @@
 """Whether a recording is whole, and the proof that it is exact.
 
 Strategy: one pass. The wire bytes of each direction of each connection are rebuilt from the events and hashed; the relay hashed the bytes
-themselves as it read them. Where both agree, nothing was lost, changed or misread between the socket and the file. What cannot be proved (no close
+themselves as it read them. Where both agree, nothing was lost, changed or misread between the socket and the file. What cannot be proved (no totals
 event because the relay was killed, bodies cut on request, a gap) is said, never assumed.
 
 Cost: SHA-256 of the wire bytes; memory of one event and one small state per connection.
@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..recording.format import Close, DirTotals, Event, Gap, Marker, Open, Trailer, Unknown
+from ..recording.format import DirTotals, Event, Gap, Marker, Open, Totals, Trailer, Unknown
 from ..wire.events import C2S, S2C, Body, Dir, Frame, Superseding
 
 
@@ -87,7 +87,7 @@ def check(events: Iterable[Event]) -> Exactness:
             )
         elif isinstance(event, Unknown):
             result.unknown += 1
-        elif isinstance(event, Close):
+        elif isinstance(event, Totals):
             conns += 1
             for dir, totals in ((C2S, event.c2s), (S2C, event.s2c)):
                 result.stretches.append(_stretch(event.conn, dir, open_.pop((event.conn, dir), _Rebuilt()), totals))
@@ -122,7 +122,7 @@ def _compare_trailer(result: Exactness, trailer: Trailer, conns: int, digests: d
             f"here are {result.events + lost:,}, {result.markers:,} and {conns:,}"
         )
     elif not lost and (trailer.c2s.sha256, trailer.s2c.sha256) != (digests[C2S], digests[S2C]):
-        result.problems.append("the trailer's digests are not those of the connections: a close event was changed")
+        result.problems.append("the trailer's digests are not those of the connections: a totals event was changed")
 
 
 def _judge(result: Exactness) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..recording.format import Close, Event, Gap, Marker, Open, Trailer
+from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer
 from ..wire.events import C2S, OP_CLOSE, S2C, Dir, End, Frame, Opaque, Piece, Request, Response
 
 
@@ -57,7 +57,7 @@ def outcome(events: Iterable[Event]) -> Outcome:
             if event.opcode == OP_CLOSE and result.close_code is None:
                 result.close_code = int.from_bytes(event.payload[:2], "big") if len(event.payload) >= 2 else 1005
                 result.closed_by = "client" if event.dir == C2S else "server"
-        elif isinstance(event, Trailer | Close | Piece):
+        elif isinstance(event, Trailer | Totals | Piece):
             continue
         elif isinstance(event, Marker):
             result.markers += 1

@@ -41,10 +41,20 @@ Examples:
     help="every: written before forwarded. batch: within 50 ms. sync: on the disk before forwarded.",
 )
 @click.option(
-    "--grace", default=5.0, show_default=True, metavar="SECONDS", help="On SIGTERM: let connections end by themselves."
+    "--grace",
+    type=click.FloatRange(0, 86400),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="On SIGTERM: let connections end by themselves.",
 )
 @click.option(
-    "--connect-timeout", default=10.0, show_default=True, metavar="SECONDS", help="For each address of the upstream."
+    "--connect-timeout",
+    type=click.FloatRange(0.01, 3600),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="For each address of the upstream.",
 )
 @click.option(
     "--stream-path",
@@ -60,6 +70,7 @@ Examples:
 )
 @click.option(
     "--keep-body",
+    type=click.IntRange(0),
     default=64 << 20,
     show_default=True,
     metavar="BYTES",
@@ -90,9 +101,9 @@ def command(**options: Any) -> int:
             folder=Path(options["out"]),
             rule=StreamRule(path, header, options["stream_body"] or DEFAULT_BODY),
             durability=options["durability"],
-            keep_body=max(0, options["keep_body"]),
-            grace=max(0.0, options["grace"]),
-            connect_timeout=max(0.1, options["connect_timeout"]),
+            keep_body=options["keep_body"],
+            grace=options["grace"],
+            connect_timeout=options["connect_timeout"],
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from None

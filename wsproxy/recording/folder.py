@@ -18,15 +18,16 @@ from .reader import Recording
 
 SUFFIX = ".msgpack"
 _STEM = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-(.+)")
+_DIGEST = re.compile(r"(^|-)[0-9a-f]{8}$")  # an id that looks as if we had added one gets one too
 _KEPT = 80  # characters of a stream id in a file name
 
 
 def safe_id(stream_id: str) -> str:
     """The form of a stream id in a file name."""
     kept = re.sub(r"[^A-Za-z0-9._-]", "_", stream_id)[:_KEPT].lstrip(".")
-    if kept == stream_id and kept == kept.lower() and kept:
+    if kept == stream_id and kept == kept.lower() and kept and not _DIGEST.search(kept):
         return kept
-    digest = hashlib.sha256(stream_id.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    digest = hashlib.sha256(stream_id.encode("utf-8", "backslashreplace")).hexdigest()[:8]
     return f"{kept}-{digest}" if kept else digest
 
 
@@ -58,8 +59,11 @@ def resolve(reference: str, folder: str | os.PathLike[str]) -> Path:
     Raises:
         RecordingError: nothing, or more than one thing, is meant.
     """
-    if Path(reference).is_file():
-        return Path(reference)
+    try:
+        if Path(reference).is_file():
+            return Path(reference)
+    except (OSError, ValueError):
+        pass  # too long for a path, or NUL: an id, then
     if re.fullmatch(r"@(last|[0-9]{1,9})", reference):
         number = 1 if reference == "@last" else int(reference[1:])
         paths = recordings(folder)

@@ -86,7 +86,7 @@ class DirTotals(NamedTuple):
     sha256: str
 
 
-class Close(NamedTuple):
+class Totals(NamedTuple):
     """A connection is over, as far as this recording is concerned: what passed on it."""
 
     conn: int
@@ -98,7 +98,7 @@ class Close(NamedTuple):
 class Trailer(NamedTuple):
     """The last map of a finished section: what the whole file should hold.
 
-    `events` counts all events before it but header and trailers; `c2s` and `s2c` add up the `Close` events, their `sha256` is the
+    `events` counts all events before it but header and trailers; `c2s` and `s2c` add up the `Totals` events, their `sha256` is the
     digest of the hexadecimal digests of these, in their order.
     """
 
@@ -118,7 +118,7 @@ class Unknown(NamedTuple):
     fields: dict[str, Any]
 
 
-Event: TypeAlias = WireEvent | Open | Close | Marker | Gap | Trailer | Unknown
+Event: TypeAlias = WireEvent | Open | Totals | Marker | Gap | Trailer | Unknown
 
 
 class FormatError(ValueError):
@@ -154,10 +154,10 @@ _PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
         "c2s": e.c2s._asdict(),
         "s2c": e.s2c._asdict(),
     },
-    Close: lambda e: {"c2s": e.c2s._asdict(), "s2c": e.s2c._asdict()},
+    Totals: lambda e: {"c2s": e.c2s._asdict(), "s2c": e.s2c._asdict()},
 }
 
-_pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
+_pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, unicode_errors="backslashreplace").pack
 
 
 def pack_header(header: Header) -> bytes:
@@ -295,7 +295,7 @@ def _frame(m: dict[str, Any]) -> Frame:
     return Frame(_int(m, "conn"), _dir(m), _int(m, "t"), b0, mask, length, form, payload)
 
 
-def _totals(m: dict[str, Any]) -> DirTotals:
+def _dir_totals(m: dict[str, Any]) -> DirTotals:
     return DirTotals(_int(m, "bytes"), _int(m, "frames"), _str(m, "sha256"))
 
 
@@ -311,22 +311,22 @@ _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
         _int(m, "status"), _str(m, "reason"), _bytes(m, "raw"), _opt_str(m, "by"),
     ),
     "body": lambda m: Body(
-        _int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"), _bytes(m, "raw"), bool(m["end"]), m.get("omitted", 0)
+        _int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"), _bytes(m, "raw"), bool(m["end"]), _count(m, "omitted")
     ),
     "opaque": lambda m: Opaque(_int(m, "conn"), _dir(m), _int(m, "t"), _bytes(m, "raw"), _opt_str(m, "reason")),
-    "end": lambda m: End(_int(m, "conn"), _dir(m), _int(m, "t"), _str(m, "how"), m.get("undelivered", 0)),
+    "end": lambda m: End(_int(m, "conn"), _dir(m), _int(m, "t"), _str(m, "how"), _count(m, "undelivered")),
     "open": lambda m: Open(
         _int(m, "conn"), _int(m, "t"), _str(m, "client"), _str(m, "upstream"), _opt_str(m, "error")
     ),
     "marker": lambda m: Marker(
-        _int(m, "t"), _str(m, "stage"), m.get("index"), m.get("data"), _opt_str(m, "source"), m.get("error_ns", 0)
+        _int(m, "t"), _str(m, "stage"), _opt_int(m, "index"), m.get("data"), _opt_str(m, "source"), _count(m, "error_ns")
     ),
     "gap": lambda m: Gap(_int(m, "t"), _int(m, "until"), _int(m, "events"), _int(m, "bytes"), _str(m, "reason")),
     "trailer": lambda m: Trailer(
         _int(m, "t"), _int(m, "events"), _int(m, "markers"), _int(m, "gaps"),
-        _int(m, "conns"), _totals(m["c2s"]), _totals(m["s2c"]),
+        _int(m, "conns"), _dir_totals(m["c2s"]), _dir_totals(m["s2c"]),
     ),
-    "close": lambda m: Close(_int(m, "conn"), _int(m, "t"), _totals(m["c2s"]), _totals(m["s2c"])),
+    "totals": lambda m: Totals(_int(m, "conn"), _int(m, "t"), _dir_totals(m["c2s"]), _dir_totals(m["s2c"])),
 }  # fmt: skip
 
 
@@ -335,6 +335,14 @@ def _int(m: dict[str, Any], key: str) -> int:
     if type(value) is not int:
         raise FormatError(f"'{key}' is not an integer")
     return value
+
+
+def _opt_int(m: dict[str, Any], key: str) -> int | None:
+    return None if m.get(key) is None else _int(m, key)
+
+
+def _count(m: dict[str, Any], key: str) -> int:
+    return _opt_int(m, key) or 0
 
 
 def _str(m: dict[str, Any], key: str) -> str:
@@ -376,10 +384,13 @@ def read_header(m: Any) -> Header:
             f"this recording has format version {version[0]}.{version[1]}; this wsproxy reads up to {VERSION[0]}.x: "
             "upgrade with 'pip install -U wsproxy'"
         )
-    return Header(
-        _opt_str(m, "stream_id"), _int(m, "start_wall_ns"), _int(m, "start_mono_ns"), _str(m, "boot_id"),
-        _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]),
-    )  # fmt: skip
+    try:
+        return Header(
+            _opt_str(m, "stream_id"), _int(m, "start_wall_ns"), _int(m, "start_mono_ns"), _str(m, "boot_id"),
+            _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]),
+        )  # fmt: skip
+    except KeyError as missing:
+        raise FormatError(f"a header without {missing}") from None
 
 
 def read_event(m: Any) -> Event:

@@ -201,12 +201,12 @@ class Assembler:
         error = f"longer than {self._limit:,} bytes: cut there" if got.cut else None
         compressed = bool(got.b0 & 0x40) and opcode < 8 and direction.inflater is not None
         if compressed and direction.inflater is not None:
-            if got.cut:
-                direction.inflater.lose("an earlier message is too long to be inflated")
             try:
-                data, cut = direction.inflater.message(data)
-                if cut:
-                    error = f"inflates to more than {self._limit:,} bytes: cut there"
+                if got.cut:
+                    direction.inflater.lose("an earlier message is too long to be inflated")
+                else:
+                    data, cut = direction.inflater.message(data)
+                    error = f"inflates to more than {self._limit:,} bytes: cut there" if cut else None
             except InflateError as why:
                 error = str(why)
         if opcode == OP_CONT:

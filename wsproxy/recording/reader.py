@@ -24,7 +24,7 @@ from .format import Event, FormatError, Header, Marker, Trailer, read_event, rea
 from .messages import DEFAULT_LIMIT, Assembler, Message
 
 _BLOCK = 1 << 18
-_EVENT_LIMIT = 1 << 28  # bytes of one event
+_EVENT_LIMIT = 4 << 20  # bytes of one event; small things unpack to seventy times their size
 _POLL = 0.05  # seconds between looks at a growing file
 
 
@@ -148,9 +148,9 @@ class Recording:
         """(offset, object) of every whole msgpack object; sets `ending` when there are no more."""
         unpacker = msgpack.Unpacker(
             raw=False,
-            unicode_errors="surrogateescape",
+            unicode_errors="backslashreplace",
             strict_map_key=False,
-            max_buffer_size=_EVENT_LIMIT,
+            max_buffer_size=_EVENT_LIMIT + _BLOCK,
             max_array_len=1 << 17,
             max_map_len=1 << 17,
         )

@@ -10,6 +10,7 @@ Cost: one `write` per call below 32 KiB of events (joined: one copy), one `write
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
@@ -32,7 +33,7 @@ class RecordingWriter:
         path: the file; it must not exist, its folder must.
         header: written first.
         durability: when what is added reaches the operating system.
-        on_trouble: called with a sentence when writing starts to fail, and with None when it works again.
+        on_trouble: called with the path and a sentence when writing starts to fail, with None when it works again.
     """
 
     __slots__ = (
@@ -53,7 +54,7 @@ class RecordingWriter:
     )
 
     def __init__(
-        self, path: str, header: Header, durability: Durability, on_trouble: Callable[[str | None], None]
+        self, path: str, header: Header, durability: Durability, on_trouble: Callable[[str, str | None], None]
     ) -> None:
         self.path = path
         self.header = header
@@ -105,12 +106,26 @@ class RecordingWriter:
         try:
             self._put(buffers)
         except OSError as error:
+            self._retry_at = t + RETRY_NS
             self._lose(_reason(error), events, wire, t)
             return
         if self._gap is not None:
             self._gap = None
             self.gaps += 1
-            self.on_trouble(None)
+            self.on_trouble(self.path, None)
+
+    @property
+    def failing(self) -> bool:
+        """Whether there is a gap that could not be written yet."""
+        return self._gap is not None
+
+    def settle(self, t: int) -> None:
+        """Write what is left, and the gap if there is one and it can be: before a trailer counts."""
+        self.flush(t)
+        self._retry_at = 0
+        if self._gap is not None:
+            self.write([], 0, 0, t)
+            self._retry_at = 0
 
     def flush(self, t: int) -> None:
         """Write what a batch holds."""
@@ -121,14 +136,12 @@ class RecordingWriter:
             try:
                 self._put(buffers)
             except OSError as error:
+                self._retry_at = t + RETRY_NS
                 self._lose(_reason(error), events, wire, t)
 
     def close(self, t: int) -> None:
         """Write what is left (the gap too, if it can be) and close the file; `write` opens it again."""
-        self.flush(t)
-        if self._gap is not None:
-            self._retry_at = 0
-            self.write([], 0, 0, t)
+        self.settle(t)
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -185,7 +198,9 @@ class RecordingWriter:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             # Readers ask for this lock to tell a recording in progress from one that was cut off.
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # One of them may hold it just now to look: then this recording goes without.
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not self._size:
                 head = pack_header(self.header)
                 if os.write(self._fd, head) < len(head):
@@ -199,10 +214,9 @@ class RecordingWriter:
             raise
 
     def _lose(self, reason: str, events: int, wire: int, t: int) -> None:
-        self._retry_at = t + RETRY_NS
         if self._gap is None:
             self._gap = Gap(t, t, events, wire, reason)
-            self.on_trouble(f"cannot write {self.path}: {reason}")
+            self.on_trouble(self.path, f"cannot write {self.path}: {reason}")
         else:
             gap = self._gap
             self._gap = Gap(gap.t, t, gap.events + events, gap.bytes + wire, reason)

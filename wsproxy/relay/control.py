@@ -50,6 +50,7 @@ class Control:
             await self._runner.cleanup()
 
     async def _healthz(self, request: web.Request) -> web.Response:
+        self._streams.probe()
         failing = self._streams.failing
         body = {
             "status": "recording fails" if failing else "ok",

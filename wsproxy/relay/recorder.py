@@ -40,6 +40,36 @@ class ConnectionRecorder:
         on_fault: called with what went wrong in here.
     """
 
+    __slots__ = (
+        "_bytes",
+        "_client",
+        "_conn",
+        "_fast_dirs",
+        "_frames",
+        "_keep_provisional",
+        "_lanes",
+        "_last",
+        "_moved_out",
+        "_of_exchange",
+        "_on_fault",
+        "_on_request",
+        "_opened",
+        "_pieces_in",
+        "_provisional",
+        "_rule",
+        "_searching",
+        "_streams",
+        "_tap",
+        "_upstream",
+        "_watch",
+        "answering",
+        "end_summary",
+        "error",
+        "feed",
+        "status",
+        "target",
+    )
+
     def __init__(
         self,
         streams: Streams,
@@ -99,6 +129,10 @@ class ConnectionRecorder:
             if dir in self._fast_dirs and self._last is not None:
                 self._fast_dirs.discard(dir)
                 self._last.count_events(dir, self._tap.direction(dir).pending)
+            if dir == C2S:
+                for exchange in list(self._searching):  # bodies that broke off: they will name no stream
+                    del self._searching[exchange]
+                    self._settle(exchange, self._lane(self._streams.rest(self._opened), t), t)
             self._record(self._tap.direction(dir).finish(how, t, undelivered), t)
         except Exception as error:
             self._on_fault(error)
@@ -155,12 +189,11 @@ class ConnectionRecorder:
     def _fast(self, dir: Dir, lane: Lane) -> Feed:
         frames = self._tap.direction(dir).frames
         assert frames is not None
-        cut = frames.feed
-        add = lane.add_frames
+        record = lane.frames_recorder(dir, frames.feed)
 
         def feed(data: bytes, t: int) -> None:
             try:
-                add(dir, data, cut(data, t), t)
+                record(data, t)
             except Exception as error:
                 self._make_opaque(dir, data, t, error)
 
@@ -243,7 +276,12 @@ class ConnectionRecorder:
             self._pieces_in[dir] = home
         elif not isinstance(event, End):
             before = self._pieces_in.pop(dir, None)
-            if before is not None and before is not home and before not in self._moved_out:
+            if before is None or before is home or before in self._moved_out:
+                return
+            if before is self._provisional and not self._searching and not self._keep_provisional:
+                self._provisional = None
+                self._moved_out.append(before)
+            else:
                 before.add([Opaque(self._conn, dir, t, b"", CONTINUED)], t)
 
     def _request(self, request: Request, t: int) -> None:
@@ -257,7 +295,7 @@ class ConnectionRecorder:
         head = http1.parse_request(request.raw)
         if http1.wants_upgrade(head):
             self._of_exchange[request.exchange] = self._own(t)
-        elif self._rule.may_be_in_body(request.raw):
+        elif self._rule.may_be_in_body(request.raw) and _has_body(head):
             self._searching[request.exchange] = []
         else:
             self._settle(request.exchange, self._lane(self._streams.rest(self._opened), t), t)
@@ -292,7 +330,8 @@ class ConnectionRecorder:
             if moved:
                 lane.add(list(moved), t)
         except RecordingError as error:
-            lane.stream.writer.write([pack_event(Gap(t, t, 0, 0, f"moving events here: {error}"), base)], 1, 0, t)
+            gap = Gap(t, t, 0, 0, f"moving events here: {error}")
+            lane.stream.writer.write([pack_event(gap, lane.stream.writer.header.start_mono_ns)], 0, 0, t)
         leaves = not self._searching and not self._keep_provisional
         for dir, home in list(self._pieces_in.items()):
             if home is not provisional:
@@ -320,3 +359,10 @@ class ConnectionRecorder:
                 self._conn, self._client, self._upstream, self.error, self._opened, t
             )
         return lane
+
+
+def _has_body(head: http1.Head) -> bool:
+    try:
+        return http1.request_body(head) is not None
+    except http1.NotHttp:
+        return False

@@ -47,7 +47,7 @@ class StreamRule:
         """The id that a request head carries."""
         match = self._path.search(target)
         if match and match[self._group]:
-            return unquote(match[self._group], errors="surrogateescape")
+            return unquote(match[self._group], errors="backslashreplace")
         if self._header:
             for name, value in head_fields(raw):
                 if name.lower() == self._header and value:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..wire.events import C2S, S2C, Dir, WireEvent
+from .poller import Poller
 from .recorder import ConnectionRecorder
 from .rules import StreamRule
 from .splice import READ_SIZE, Splice
@@ -22,6 +24,7 @@ from .streams import Streams
 from .upstream import DialError, Upstream, bad_gateway, dial
 
 HEAD_SECONDS = 5.0  # how long a client may take to send the request that is answered with 502
+QUIET_SECONDS = 60.0
 _BACKLOG = 4096
 _ACCEPT_AT_ONCE = 64
 
@@ -104,6 +107,7 @@ class Relay:
         self._idle.set()
         self._numbers = 0
         self._fault_told = False
+        self._quiet_until: dict[str, float] = {}  # what is wrong again and again is told once a minute
         self.counters = Counters()
         self.upstream_error: str | None = None  # of the last dial
 
@@ -116,6 +120,7 @@ class Relay:
     def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
         self._loop = asyncio.get_running_loop()
+        self._poller = Poller(self._loop)
         host, port = self._listen
         for family, _, _, _, address in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -148,6 +153,7 @@ class Relay:
             task.cancel()
         for splice in list(self._splices):
             splice.stop()
+        self._poller.close()
         if self._opening:
             await asyncio.wait(self._opening)
 
@@ -161,7 +167,8 @@ class Relay:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
                 # Level-triggered: the listener would be readable again at once, for ever.
-                self._watcher.trouble(f"cannot accept: {(error.strerror or '').lower()}; waiting (see ulimit -n)")
+                why = os.strerror(error.errno).lower()
+                self._tell_now_and_then("accept", f"cannot accept: {why}; waiting (see ulimit -n)")
                 self._loop.remove_reader(listener)
                 self._loop.call_later(0.25, self._accept_again, listener)
                 return
@@ -197,6 +204,7 @@ class Relay:
         try:
             server = await dial(self._upstream, self._connect_timeout)
         except DialError as error:
+            self._tell_upstream(error)
             await self._refuse(recorder, conn, client, address, opened, str(error))
             return
         except BaseException:
@@ -211,17 +219,29 @@ class Relay:
             self._splices.discard(splice)
             self._ended(recorder, conn, address, opened)
 
-        splice = Splice(self._loop, client, server, recorder, over)
+        splice = Splice(self._loop, self._poller, client, server, recorder, over)
         self._splices.add(splice)
+
+    def _tell_upstream(self, error: DialError) -> None:
+        """Say that the upstream is not there, or that it could not be asked; once, until it changes."""
+        why = str(error)
+        if error.local:
+            self._tell_now_and_then("dial", f"{why}; clients get 502")
+        elif self.upstream_error != why:
+            self.upstream_error = why
+            self._watcher.trouble(f"upstream {self._upstream.text} does not answer: {why}; clients get 502")
+
+    def _tell_now_and_then(self, what: str, sentence: str) -> None:
+        now = self._loop.time()
+        if now >= self._quiet_until.get(what, 0.0):
+            self._quiet_until[what] = now + QUIET_SECONDS
+            self._watcher.trouble(sentence)
 
     async def _refuse(
         self, recorder: ConnectionRecorder, conn: int, client: socket.socket, address: str, opened: int, why: str
     ) -> None:
         """Nobody answers upstream: hear what the client wants, tell it, record both."""
         self.counters.refused += 1
-        if self.upstream_error != why:
-            self.upstream_error = why
-            self._watcher.trouble(f"upstream {self._upstream.text} does not answer: {why}; clients get 502")
         recorder.error = why
         how = "stopped"
         try:

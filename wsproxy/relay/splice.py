@@ -1,12 +1,14 @@
 """The splice: bytes from one socket to the other, unchanged, recorded before they are forwarded.
 
-Strategy: two non-blocking sockets and four callbacks of the event loop, no transports and no streams: one `recv`, the recorder, one
-`send`. What the receiver does not take at once is kept (at most one read) and reading stops until it has gone, so a slow
-reader slows its writer and memory per connection is bounded. Ends pass through as they came: a FIN becomes a FIN after
-the last byte, a reset becomes a reset once what was read before it has been delivered.
+Strategy: two non-blocking sockets (`_End`) and two directions between them (`_Flow`). One `recv`, the recorder, one `send`. What the
+receiver does not take at once is kept (at most one read) and reading stops until it has gone, so a slow reader slows its
+writer and memory per connection is bounded. Ends pass through as they came: a FIN becomes a FIN after the last byte, a reset becomes a
+reset once what was read before it has been delivered (or had two seconds).
 
-Reads are of 64 KiB at most into one buffer of the process: a `recv` that could fill 256 KiB costs 22 µs for a small frame, this
-one 7 (PERFORMANCE.md in the design); bytes are copied out of it once.
+A reset may show in three ways: as ECONNRESET when reading, as an error when sending (which takes the error off the socket: the next read
+then looks like a FIN), or, on a socket that is not being read, only as a condition of the descriptor. All three end in `Splice.reset`.
+
+Reads are of 64 KiB at most: a `recv` that could fill 256 KiB costs 22 µs for a small frame, this one 7.
 """
 
 from __future__ import annotations
@@ -21,96 +23,176 @@ import time
 from collections.abc import Callable
 
 from ..wire.events import C2S, S2C, Dir
+from .poller import BROKEN, READ, WRITE, Poller
 from .recorder import ConnectionRecorder
 
 READ_SIZE = 65536
 DRAIN_SECONDS = 2.0  # how long a reset waits for what came before it to be taken
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
+_AGAIN = (BlockingIOError, InterruptedError)
 
 
-class Flow:
+class _End:
+    """One socket of a splice: what is waited for on it, and the two flows that use it."""
+
+    __slots__ = ("_events", "_watched", "broken", "fd", "incoming", "outgoing", "poller", "sock")
+
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.poller = poller
+        self.incoming: _Flow  # brings what this socket's peer sends
+        self.outgoing: _Flow  # takes what goes to it
+        self.broken = False  # a send has failed: its peer is gone, whatever the next read looks like
+        self._events = 0
+        self._watched = False
+
+    def wait(self, events: int) -> None:
+        """Wait for READ, WRITE, both or neither."""
+        if not self._watched:
+            self.poller.add(self.fd, events, self.ready)
+            self._watched = True
+        elif events != self._events:
+            self.poller.change(self.fd, events)
+        self._events = events
+
+    def forget(self) -> None:
+        """Wait for nothing, not even for errors."""
+        if self._watched:
+            self._watched = False
+            self.poller.remove(self.fd)
+
+    def update(self) -> None:
+        """Wait for what the two flows need now."""
+        reading = READ if self.incoming.reading else 0
+        writing = WRITE if self.outgoing.pending else 0
+        self.wait(reading | writing)
+
+    def ready(self, events: int) -> None:
+        """The poller's word."""
+        if events & WRITE and self.outgoing.pending:
+            self.outgoing.flush()
+        if not self._watched:  # closed by the flush
+            return
+        if events & (READ | BROKEN):
+            if self.incoming.reading:
+                self.incoming.read()
+            elif events & BROKEN:
+                self.incoming.broke_unread()
+
+
+class _Flow:
     """One direction of a splice."""
 
-    __slots__ = ("dir", "dst", "ended", "finish", "loop", "pending", "recorder", "splice", "src")
+    __slots__ = ("dir", "dst", "ended", "finishing", "pending", "reading", "recorder", "splice", "src")
 
-    def __init__(self, splice: Splice, dir: Dir, src: socket.socket, dst: socket.socket) -> None:
+    def __init__(self, splice: Splice, dir: Dir, src: _End, dst: _End) -> None:
         self.splice = splice
-        self.loop = splice.loop
         self.recorder = splice.recorder
         self.dir = dir
         self.src = src
         self.dst = dst
-        self.pending: memoryview | bytes = b""
-        self.ended = False  # the source will bring nothing more
-        self.finish = False  # pass the FIN on when nothing is pending
+        self.pending: memoryview | bytes = b""  # read and recorded, not yet taken by the receiver
+        self.reading = True
+        self.finishing = False  # the source has sent FIN; it is passed on when nothing is pending
+        self.ended = False  # its end is recorded
 
-    def readable(self) -> None:
+    def read(self) -> None:
         """The source has bytes, or its end."""
         try:
-            data = self.src.recv(READ_SIZE)
-        except (BlockingIOError, InterruptedError):
+            data = self.src.sock.recv(READ_SIZE)
+        except _AGAIN:
             return
         except OSError as error:
-            self.splice.reset(self, error)
+            self.splice.reset(self, error.errno)
             return
         if not data:
-            self.loop.remove_reader(self.src)
-            self.finish = True
+            self.stop_reading()
+            if self.src.broken:
+                self.splice.reset(self, errno.ECONNRESET)
+                return
+            self.finishing = True
             if not self.pending:
-                self._pass_end()
+                self._pass_fin()
             return
         self.recorder.feed[self.dir](data, time.monotonic_ns())
         try:
-            sent = self.dst.send(data)
-        except (BlockingIOError, InterruptedError):
+            sent = self.dst.sock.send(data)
+        except _AGAIN:
             sent = 0
-        except OSError as error:
-            self._receiver_gone(error, len(data))
+        except OSError:
+            self._receiver_gone(len(data))
             return
         if sent < len(data):
             self.pending = memoryview(data)[sent:]
-            self.loop.remove_reader(self.src)
-            self.loop.add_writer(self.dst, self.writable)
+            self.stop_reading()
+            self.dst.update()
 
-    def writable(self) -> None:
+    def flush(self) -> None:
         """The receiver takes bytes again."""
         try:
-            sent = self.dst.send(self.pending)
-        except (BlockingIOError, InterruptedError):
+            sent = self.dst.sock.send(self.pending)
+        except _AGAIN:
             return
-        except OSError as error:
-            self._receiver_gone(error, len(self.pending))
+        except OSError:
+            self._receiver_gone(len(self.pending))
             return
         self.pending = self.pending[sent:]
         if self.pending:
             return
         self.pending = b""
-        self.loop.remove_writer(self.dst)
-        if self.finish:
-            self._pass_end()
-        elif self.splice.resetting is not None:
+        self.dst.update()
+        if self.splice.resetting is self:
             self.splice.drain()
+        elif self.finishing:
+            self._pass_fin()
         else:
-            self.loop.add_reader(self.src, self.readable)
+            self.reading = True
+            self.src.update()
 
-    def _pass_end(self) -> None:
+    def stop_reading(self) -> None:
+        self.reading = False
+        self.src.update()
+
+    def broke_unread(self) -> None:
+        """The source broke while nobody was reading from it."""
+        if self.finishing or self.ended:
+            self.splice.reset(self, errno.ECONNRESET)
+            return
+        # Its bytes are still to be read, when the receiver has room. What goes the other way has nowhere to go.
+        self.src.forget()
+        self.src.broken = True
+        back = self.src.outgoing
+        if not back.ended:
+            back.abandon(len(back.pending))
+
+    def _pass_fin(self) -> None:
         self.ended = True
         self.recorder.end(self.dir, "fin", time.monotonic_ns())
         try:
-            self.dst.shutdown(socket.SHUT_WR)
+            self.dst.sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the receiver is gone: its own direction tells
         self.splice.check_over()
 
-    def _receiver_gone(self, error: OSError, undelivered: int) -> None:
-        """The receiver takes no more. Its own direction may still bring what it said before."""
-        self.loop.remove_writer(self.dst)
-        self.loop.remove_reader(self.src)
+    def _receiver_gone(self, undelivered: int) -> None:
+        """The receiver takes no more. What it said before is still to be read, and its end after that."""
+        self.dst.broken = True
+        self.abandon(undelivered)
+        back = self.dst.incoming
+        if back.finishing or back.ended:
+            self.splice.reset(back, errno.ECONNRESET)
+
+    def abandon(self, undelivered: int) -> None:
+        """Nothing more goes this way."""
         self.pending = b""
+        self.reading = False
         if not self.ended:
             self.ended = True
             self.recorder.end(self.dir, "aborted", time.monotonic_ns(), undelivered)
-        self.splice.receiver_gone(self)
+        self.src.update()
+        if not self.dst.broken:
+            self.dst.update()
 
 
 class Splice:
@@ -120,52 +202,63 @@ class Splice:
         on_over: called once, when both sockets are closed.
     """
 
+    __slots__ = ("_drain_until", "_loop", "_on_over", "_over", "_reset_end", "c2s", "recorder", "resetting", "s2c")
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        poller: Poller,
         client: socket.socket,
         server: socket.socket,
         recorder: ConnectionRecorder,
         on_over: Callable[[], None],
     ) -> None:
-        self.loop = loop
+        self._loop = loop
         self.recorder = recorder
         self._on_over = on_over
         self._over = False
         self._drain_until = 0.0
         self._reset_end = ("reset", 0)  # how, and when it was seen
-        self.c2s = Flow(self, C2S, client, server)
-        self.s2c = Flow(self, S2C, server, client)
-        self.resetting: Flow | None = None  # whose source has sent a reset
-        loop.add_reader(client, self.c2s.readable)
-        loop.add_reader(server, self.s2c.readable)
+        self.resetting: _Flow | None = None  # whose source was reset
+        ends = _End(client, poller), _End(server, poller)
+        self.c2s = _Flow(self, C2S, *ends)
+        self.s2c = _Flow(self, S2C, *reversed(ends))
+        for end in ends:
+            end.incoming = self.c2s if end is ends[0] else self.s2c
+            end.outgoing = self.s2c if end is ends[0] else self.c2s
+            end.wait(READ)
 
     def check_over(self) -> None:
         """Close when both directions have ended."""
         if self.c2s.ended and self.s2c.ended and self.resetting is None:
             self._close(reset=None)
 
-    def reset(self, flow: Flow, error: OSError) -> None:
-        """The source of a flow was reset (or died): what came before is delivered, then the other side is reset."""
-        self.loop.remove_reader(flow.src)
-        if self.resetting is not None:
+    def reset(self, flow: _Flow, number: int | None) -> None:
+        """The source of a flow was reset: what came before is delivered, then the other side is reset."""
+        if self._over or self.resetting is not None:
+            # Both sides are gone.
+            self._end_resetting(0)
             self._close(reset=None)
             return
         self.resetting = flow
         now = time.monotonic_ns()
-        how = "reset" if error.errno in (errno.ECONNRESET, errno.EPIPE) else f"lost: {(error.strerror or '').lower()}"
-        back = self.c2s if flow is self.s2c else self.s2c
-        # What was pending towards the dead side can go nowhere.
-        self.loop.remove_writer(flow.src)
+        name = errno.errorcode.get(number or 0, "error")
+        self._reset_end = ("reset" if number in (errno.ECONNRESET, errno.EPIPE) else f"lost: {name}", now)
+        flow.src.broken = True
+        flow.src.forget()
+        back = flow.src.outgoing
+        flow.reading = False
+        back.pending, undelivered = b"", len(back.pending)
+        back.reading = False
         if not back.ended:
             back.ended = True
-            self.loop.remove_reader(back.src)
-            self.recorder.end(back.dir, "aborted", now, len(back.pending))
-        back.pending = b""
-        self._reset_end = (how, now)
-        self._drain_until = self.loop.time() + DRAIN_SECONDS
-        self.loop.call_later(DRAIN_SECONDS, self.drain)
-        if not flow.pending:
+            self.recorder.end(back.dir, "aborted", now, undelivered)
+        self._drain_until = self._loop.time() + DRAIN_SECONDS
+        if flow.pending:
+            flow.dst.update()
+            self._loop.call_later(DRAIN_SECONDS, self.drain)
+        else:
+            flow.dst.forget()
             self.drain()
 
     def drain(self) -> None:
@@ -174,24 +267,21 @@ class Splice:
         if flow is None or self._over:
             return
         try:
-            unsent = int.from_bytes(fcntl.ioctl(flow.dst, termios.TIOCOUTQ, bytes(4)), "little")
+            unsent = int.from_bytes(fcntl.ioctl(flow.dst.sock, termios.TIOCOUTQ, bytes(4)), "little")
         except OSError:
             unsent = 0
-        if (unsent or flow.pending) and self.loop.time() < self._drain_until:
+        if (unsent or flow.pending) and self._loop.time() < self._drain_until:
             if not flow.pending:
-                self.loop.call_later(0.005, self.drain)
+                self._loop.call_later(0.005, self.drain)
             return
-        if not flow.ended:
-            flow.ended = True
-            self.recorder.end(flow.dir, *self._reset_end, unsent + len(flow.pending))
+        self._end_resetting(unsent + len(flow.pending))
         self._close(reset=flow.dst)
 
-    def receiver_gone(self, flow: Flow) -> None:
-        """Nobody takes what this flow brings: its source learns it by a reset, when the other direction has ended."""
-        back = self.c2s if flow is self.s2c else self.s2c
-        if back.ended:
-            self._close(reset=flow.src)
-        # Otherwise the receiver's own end (a reset, most likely) is about to be read.
+    def _end_resetting(self, undelivered: int) -> None:
+        flow = self.resetting
+        if flow is not None and not flow.ended:
+            flow.ended = True
+            self.recorder.end(flow.dir, *self._reset_end, undelivered)
 
     def stop(self) -> None:
         """The relay stops: record it, close both sides."""
@@ -204,18 +294,17 @@ class Splice:
                 self.recorder.end(flow.dir, "stopped", now, len(flow.pending))
         self._close(reset=None)
 
-    def _close(self, reset: socket.socket | None) -> None:
+    def _close(self, reset: _End | None) -> None:
         if self._over:
             return
         self._over = True
-        for sock in (self.c2s.src, self.s2c.src):
-            self.loop.remove_reader(sock)
-            self.loop.remove_writer(sock)
-            if sock is reset:
+        for end in (self.c2s.src, self.s2c.src):
+            end.forget()
+            if end is reset:
                 try:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    end.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 except OSError:
                     pass  # it is gone already
-            sock.close()
+            end.sock.close()
         self.recorder.close(time.monotonic_ns())
         self._on_over()

@@ -4,7 +4,7 @@ Strategy: a `Stream` is a recording with its counts; a `Lane` is one connection'
 whose last lane is released gets its trailer and its file is closed; a late marker or exchange opens it again, and another
 trailer follows. `Streams` finds them by id and remembers the finished ones, so that what comes late still finds its file.
 
-Cost: on the hot path (`Lane.add_frames`) one digest update and one write per read.
+Cost: on the hot path (`Lane.frames_recorder`) one digest update and one write per read.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from ..recording.folder import file_name
-from ..recording.format import Close, DirTotals, Event, FramePacker, Header, Marker, Open, Trailer, pack_event
+from ..recording.format import DirTotals, Event, FramePacker, Header, Marker, Open, Totals, Trailer, pack_event
 from ..recording.writer import Durability, RecordingWriter
 from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Superseding, WireEvent
 
+GIVEN_UP_KEPT = 100  # failed recordings that /healthz can name
 FINISHED_KEPT = 4096  # finished streams that a late event still finds
 DEFAULT_KEEP_BODY = 64 << 20  # bytes of an HTTP body
 OWN_KEEP_BODY = 16 << 20  # more than is searched for an id
@@ -64,7 +65,7 @@ class _Account:
 
 
 class _Sum:
-    """The trailer's view of one direction: `Close` events added up."""
+    """The trailer's view of one direction: `Totals` events added up."""
 
     def __init__(self) -> None:
         self._bytes = self._frames = 0
@@ -81,6 +82,8 @@ class _Sum:
 
 class Lane:
     """One connection's share of one recording."""
+
+    __slots__ = ("_rebuilding", "accounts", "conn", "packers", "stream")
 
     def __init__(self, stream: Stream, conn: int) -> None:
         base = stream.writer.header.start_mono_ns
@@ -110,7 +113,7 @@ class Lane:
         stream.writer.write(out, len(events), wire, t)
 
     def count_reads(self, dir: Dir, pending: bytes) -> None:
-        """From here on a direction is counted as it is read (`add_frames`), not by its events (`add`).
+        """From here on a direction is counted as it is read (`frames_recorder`), not by its events (`add`).
 
         Args:
             pending: what was read before and has no event yet.
@@ -121,16 +124,29 @@ class Lane:
         """The opposite of `count_reads`: `pending` was counted, and stands in an event that is still to come."""
         self.accounts[dir].ahead = len(pending)
 
-    def add_frames(self, dir: Dir, data: bytes, events: list[WireEvent], t: int) -> None:
-        """Record what one read brought in a direction that carries nothing but frames: `data`, cut into `events`."""
-        account = self.accounts[dir]
-        account.bytes += len(data)
-        account.sha.update(data)
-        out: list[bytes] = []
-        self.packers[dir].pack(events, out)
-        stream = self.stream
-        stream.events += len(events)
-        stream.writer.write(out, len(events), len(data), t)
+    def frames_recorder(self, dir: Dir, cut: Callable[[bytes, int], list[WireEvent]]) -> Callable[[bytes, int], None]:
+        """The hot path: a function that records what one read brought in a direction that carries nothing but frames.
+
+        A closure over what it needs: attribute look-ups and one more call layer cost 0.3 µs per read.
+
+        Args:
+            cut: makes events of the bytes.
+        """
+        account, stream, pack = self.accounts[dir], self.stream, self.packers[dir].pack
+        digest, write = account.sha.update, stream.writer.write
+
+        def record(data: bytes, t: int) -> None:
+            events = cut(data, t)
+            size = len(data)
+            account.bytes += size
+            digest(data)
+            out: list[bytes] = []
+            pack(events, out)
+            count = len(events)
+            stream.events += count
+            write(out, count, size, t)
+
+        return record
 
     def _trim(self, account: _Account, body: Body) -> Body:
         """Keep a body up to the limit, count the rest."""
@@ -145,9 +161,29 @@ class Lane:
 class Stream:
     """A recording that is being written, or was."""
 
+    __slots__ = (
+        "_conns",
+        "_lanes",
+        "_markers",
+        "_on_idle",
+        "_stays_open",
+        "_sums",
+        "events",
+        "keep_body",
+        "stream_id",
+        "writer",
+    )
+
     def __init__(
-        self, writer: RecordingWriter, keep_body: int, on_idle: Callable[[Stream], None], *, stays_open: bool = False
+        self,
+        stream_id: str,
+        writer: RecordingWriter,
+        keep_body: int,
+        on_idle: Callable[[Stream], None],
+        *,
+        stays_open: bool = False,
     ) -> None:
+        self.stream_id = stream_id
         self.writer = writer
         self.keep_body = keep_body
         self._stays_open = stays_open
@@ -156,7 +192,7 @@ class Stream:
         self._conns = 0
         self._lanes: set[Lane] = set()
         self._on_idle = on_idle
-        self._totals = {dir: _Sum() for dir in (C2S, S2C)}
+        self._sums: dict[Dir, _Sum] | None = None
 
     @property
     def path(self) -> str:
@@ -175,9 +211,9 @@ class Stream:
         if lane not in self._lanes:
             return
         self._lanes.discard(lane)
-        close = Close(lane.conn, t, lane.accounts[C2S].totals(), lane.accounts[S2C].totals())
+        close = Totals(lane.conn, t, lane.accounts[C2S].totals(), lane.accounts[S2C].totals())
         for dir, totals in ((C2S, close.c2s), (S2C, close.s2c)):
-            self._totals[dir].add(totals)
+            self._sum(dir).add(totals)
         self._write(close, t)
         if not self._lanes and not self._stays_open:
             self.finish(t)
@@ -191,7 +227,8 @@ class Stream:
 
     def finish(self, t: int) -> None:
         """Write the trailer and close the file; anything later opens it again."""
-        c2s, s2c = (sums.totals() for sums in self._totals.values())
+        self.writer.settle(t)
+        c2s, s2c = self._sum(C2S).totals(), self._sum(S2C).totals()
         trailer = Trailer(t, self.events, self._markers, self.writer.gaps, self._conns, c2s, s2c)
         self.writer.write([pack_event(trailer, self.writer.header.start_mono_ns)], 0, 0, t)
         self.writer.close(t)
@@ -202,6 +239,11 @@ class Stream:
         self._lanes.clear()
         self.writer.discard()
         self._on_idle(self)
+
+    def _sum(self, dir: Dir) -> _Sum:
+        if self._sums is None:
+            self._sums = {C2S: _Sum(), S2C: _Sum()}
+        return self._sums[dir]
 
     def _write(self, event: Event, t: int) -> None:
         self.events += 1
@@ -229,6 +271,7 @@ class Streams:
         self.folder = folder
         self.run = os.urandom(3).hex()
         self.failing: dict[str, str] = {}  # path → why it cannot be written
+        self._given_up: set[str] = set()  # those of them that have ended
         self.gaps = 0
         self._keep_body = keep_body
         self._durability: Durability = durability
@@ -289,34 +332,58 @@ class Streams:
             wall += 1000
             path = os.path.join(self.folder, file_name(stream_id, wall))
         header = self._template._replace(stream_id=stream_id, start_wall_ns=wall, start_mono_ns=since)
-
-        def trouble(reason: str | None) -> None:
-            if reason is None:
-                self.failing.pop(path, None)
-                self.gaps += 1
-                if self.failing:
-                    return
-            else:
-                self.failing[path] = reason
-                if len(self.failing) > 1:
-                    return
-            self._on_trouble(reason)
-
         stream = Stream(
-            RecordingWriter(path, header, self._durability, trouble),
+            stream_id,
+            RecordingWriter(path, header, self._durability, self._trouble),
             self._keep_body if keep_body is None else keep_body,
-            lambda idle: self._idle(stream_id, idle),
+            self._idle,
             stays_open=stays_open,
         )
         self._open.add(stream)
         return stream
 
-    def _idle(self, stream_id: str, stream: Stream) -> None:
-        self._open.discard(stream)
-        self.failing.pop(stream.path, None)
-        if self._by_id.get(stream_id) is not stream:
+    def _trouble(self, path: str, reason: str | None) -> None:
+        """A recording cannot be written, or can again: the first and the last are told."""
+        if reason is None:
+            self.gaps += 1
+            self.failing.pop(path, None)
+            self._works_again()
             return
-        self._finished[stream_id] = stream
+        told = bool(self.failing)
+        if len(self._given_up) < GIVEN_UP_KEPT or not told:
+            self.failing[path] = reason
+        if not told:
+            self._on_trouble(reason)
+
+    def _works_again(self) -> None:
+        """A recording could be written: those that ended in a gap are no sign of trouble any more."""
+        for path in self._given_up:
+            self.failing.pop(path, None)
+        self._given_up.clear()
+        if not self.failing:
+            self._on_trouble(None)
+
+    def probe(self) -> None:
+        """Find out whether the folder can be written again, where no recording is left that would try."""
+        if self._given_up and len(self._given_up) == len(self.failing):
+            path = os.path.join(self.folder, f".probe-{self.run}")
+            try:
+                with open(path, "wb") as file:
+                    file.write(bytes(4096))
+                os.unlink(path)
+            except OSError:
+                return
+            self._works_again()
+
+    def _idle(self, stream: Stream) -> None:
+        self._open.discard(stream)
+        if stream.writer.failing:
+            self._given_up.add(stream.path)
+        elif self._given_up:
+            self._works_again()
+        if self._by_id.get(stream.stream_id) is not stream:
+            return
+        self._finished[stream.stream_id] = stream
         if len(self._finished) > FINISHED_KEPT:
             old, _ = self._finished.popitem(last=False)
             del self._by_id[old]

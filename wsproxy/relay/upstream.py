@@ -24,7 +24,11 @@ class Upstream(NamedTuple):
 
 
 class DialError(Exception):
-    """No address of the upstream took the connection; the message says why."""
+    """No address of the upstream took the connection; the message says why. `local`: it was not even asked."""
+
+    def __init__(self, why: str, *, local: bool = False) -> None:
+        super().__init__(why)
+        self.local = local
 
 
 def parse_upstream(url: str) -> Upstream:
@@ -33,7 +37,10 @@ def parse_upstream(url: str) -> Upstream:
     Raises:
         ValueError: in words for a person.
     """
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"ws://{url}")
+    except ValueError:
+        raise ValueError(f"{url}: not a URL; write ws://HOST:PORT") from None
     if parts.scheme in ("wss", "https"):
         raise ValueError(f"{url}: TLS upstreams are not supported yet; give ws:// or http://")
     if parts.scheme not in ("ws", "http"):
@@ -91,9 +98,11 @@ async def dial(upstream: Upstream, timeout: float) -> socket.socket:
         addresses = [(family, address) for family, _, _, _, address in found]
     why = "no address"
     for family, address in addresses:
-        sock = None
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise DialError(f"the relay cannot open a socket: {_words(error)} (see ulimit -n)", local=True) from None
+        try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -103,15 +112,17 @@ async def dial(upstream: Upstream, timeout: float) -> socket.socket:
         except TimeoutError:
             why = f"no answer within {timeout:g} s"
         except OSError as error:
-            # The event loops put their own words into `strerror`; the number is the fact.
-            why = os.strerror(error.errno).lower() if error.errno else str(error)
+            why = _words(error)
         except BaseException:
-            if sock is not None:
-                sock.close()
-            raise
-        if sock is not None:
             sock.close()
+            raise
+        sock.close()
     raise DialError(why)
+
+
+def _words(error: OSError) -> str:
+    """What the system says. The event loops put their own words into `strerror`; the number is the fact."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def bad_gateway(upstream: Upstream, why: str) -> bytes:

@@ -10,8 +10,8 @@ import json
 from typing import Any
 
 from ..analysis.pipeline import read_message
-from ..analysis.secrets import mask_field, mask_text
-from ..recording.format import Close, Event, Gap, Marker, Open, Trailer, Unknown
+from ..analysis.secrets import mask_field, mask_json, mask_text
+from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody
 from ..wire.events import Frame, Request, Response
@@ -28,7 +28,7 @@ def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool 
     out["t"] = _seconds(item.t)
     if isinstance(item, Message | HttpBody):
         out["t_end"] = _seconds(item.t_end)
-    if not isinstance(item, Marker | Gap | Trailer | Open | Close):
+    if not isinstance(item, Marker | Gap | Trailer | Open | Totals):
         out["dir"] = item.dir
     if isinstance(item, Message):
         out |= {
@@ -107,8 +107,18 @@ def _plain(item: Any, *, secrets: bool) -> dict[str, Any]:
             out[name] = _seconds(value)
         elif hasattr(value, "_asdict"):
             out[name] = value._asdict()
-        elif isinstance(value, str):
-            out[name] = value if secrets else mask_text(value)
         elif value is not None:
-            out[name] = value
+            plain = _as_json(value)
+            out[name] = plain if secrets else mask_json(plain)
     return out
+
+
+def _as_json(value: Any) -> Any:
+    """What msgpack holds, as JSON can say it."""
+    if isinstance(value, bytes):
+        return payload(value, secrets=True)
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,7 +1,7 @@
 """Text from the network made safe to show, cut to width, and numbers for people.
 
-Strategy: what a terminal could act upon (C0 and C1 controls, bidirectional overrides, separators, invisible and unassigned
-characters, lone surrogates) becomes a visible escape. `escape` is the only door from a payload to the screen.
+Strategy: what a terminal could act upon (C0 and C1 controls, bidirectional overrides, separators, invisible
+characters, noncharacters, lone surrogates) becomes a visible escape. `escape` is the only door from a payload to the screen.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import re
 
 from rich.cells import cell_len, set_cell_size
 
+_NONCHARACTERS = "".join(chr(plane << 16 | end) for plane in range(1, 14) for end in (0xFFFE, 0xFFFF))
 # Controls, DEL, C1, soft hyphen, Arabic letter mark, zero-width and bidi marks, line/paragraph separators, bidi isolates, BOM, interlinear
 # annotation, surrogates, private use, tags and variation selectors beyond the BMP, noncharacters.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufdd0-\ufdef"
-    "\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff]"
+    "\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff" + _NONCHARACTERS + "]"
 )
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x00": "\\0", "\x1b": "\\e"}
 

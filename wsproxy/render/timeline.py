@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ..analysis.pipeline import PipelineMessage, read_message
 from ..analysis.secrets import mask_field, mask_json, mask_text
-from ..recording.format import Close, Event, Gap, Marker, Open, Trailer, Unknown
+from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody, Item, when
 from ..wire.events import C2S, End, Frame, Opaque, Part, Piece, Request, Response
@@ -79,7 +79,7 @@ class Timeline:
         self._previous = t
         dir = getattr(item, "dir", None)
         arrow, color = ("→", "cyan") if dir == C2S else ("←", "green") if dir else ("·", "dim")
-        label = row.label
+        label = escape(row.label)
         if isinstance(item, Message | Frame | Part):
             # A stream that was tried twice has two WebSockets: the second one's rows say so.
             self._conn = self._conn or item.conn
@@ -188,10 +188,11 @@ class Timeline:
             data = item.raw
         if not isinstance(data, bytes) or not data:
             return
-        if self._hex and not self._secrets and mask_text(text := data.decode("utf-8", "replace")) != text:
-            yield [("          (holds credentials: --show-secrets shows the bytes)", "yellow")]
-        elif self._hex or (isinstance(item, Message) and item.opcode == 2) or isinstance(item, Frame | Part | Opaque):
-            yield from hex_dump(data)
+        if self._hex or (isinstance(item, Message) and item.opcode == 2) or isinstance(item, Frame | Part | Opaque):
+            if not self._secrets and mask_text(text := data.decode("utf-8", "replace")) != text:
+                yield [("          (holds credentials: --show-secrets shows the bytes)", "yellow")]
+            else:
+                yield from hex_dump(data)
         else:
             yield from _indented(self._pretty(data))
 
@@ -229,7 +230,7 @@ class Timeline:
             [item.source] if item.source else [],
         ),
         Unknown: lambda self, item: Row(f"({item.kind})", "", "an event of a newer version"),
-        Close: lambda self, item: None,
+        Totals: lambda self, item: None,
         Trailer: lambda self, item: None,
     }
 

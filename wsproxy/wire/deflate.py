@@ -68,6 +68,7 @@ class Inflater:
             raise InflateError(self._lost)
         out: list[bytes] = []
         size = 0
+        ended = False  # by a final block: what may follow is an empty block, or nothing but the tail
         view = memoryview(payload)
         try:
             # In steps of input, so that what zlib hands back as unconsumed stays small.
@@ -75,7 +76,7 @@ class Inflater:
                 pending = bytes(view[at : at + _STEP])
                 if at + _STEP > len(payload):
                     pending += _TAIL
-                while pending:
+                while pending and not (ended and pending == _TAIL):
                     piece = self._zlib.decompress(pending, min(_STEP, self._limit + 1 - size))
                     pending = self._zlib.unconsumed_tail
                     size += len(piece)
@@ -84,10 +85,9 @@ class Inflater:
                         self.lose(f"an earlier message inflates to more than {self._limit:,} bytes")
                         return b"".join(out)[: self._limit], True
                     if self._zlib.eof:  # a final block is legal (RFC 7692, 7.2.3.4)
+                        ended = True
                         pending = self._zlib.unused_data
                         self._zlib = zlib.decompressobj(-15)
-                        if pending == _TAIL[-len(pending) :]:
-                            break
         except zlib.error as error:
             self.lose("an earlier message could not be inflated")
             raise InflateError(f"cannot be inflated: {error}") from None

@@ -38,7 +38,9 @@ class FrameStream:
             t: when they were read, in nanoseconds.
         """
         events: list[WireEvent] = []
-        conn, dir = self.conn, self.dir
+        append = events.append
+        conn, dir, frames = self.conn, self.dir, 0
+        mask: bytes | None
         pos, end = 0, len(data)
         new_from = 0  # where in `data` the bytes of this call start
         if self._offset < self._length:
@@ -47,40 +49,56 @@ class FrameStream:
             new_from = len(self._head)
             data = self._head + data
             end += new_from
-        while end - pos >= 2:
-            b0, length = data[pos], data[pos + 1]
+        while pos + 2 <= end:
+            second = data[pos + 1]
             at = pos + 2
-            masked, length = length & 0x80, length & 0x7F
             form = 7
-            if length >= 126:
-                form = 16 if length == 126 else 64
-                at += form >> 3
+            length = second & 0x7F
+            if length == 126:
+                at += 2
                 if at > end:
                     break
-                length = int.from_bytes(data[pos + 2 : at], "big")
-            mask = None
-            if masked:
-                if at + 4 > end:
+                form = 16
+                length = data[pos + 2] << 8 | data[pos + 3]
+            elif length == 127:
+                at += 8
+                if at > end:
                     break
-                mask = data[at : at + 4]
-                at += 4
-            stop = at + length
-            payload = data[at:stop]
-            if mask is not None:
-                payload = apply_mask(payload, mask)
-            events.append(_new_frame(Frame, (conn, dir, t, b0, mask, length, form, payload)))
-            self.frames += 1
+                form = 64
+                length = int.from_bytes(data[pos + 2 : at], "big")
+            if second >= 0x80:
+                start = at + 4
+                if start > end:
+                    break
+                mask = data[at:start]
+                stop = start + length
+                payload = apply_mask(data[start:stop], mask)
+            else:
+                mask = None
+                start = at
+                stop = at + length
+                payload = data[at:stop]
+            append(_new_frame(Frame, (conn, dir, t, data[pos], mask, length, form, payload)))
+            frames += 1
             if stop > end:
-                self._length, self._offset, self._mask = length, end - at, mask
+                self._length, self._offset, self._mask = length, end - start, mask
                 pos = end
                 break
             pos = stop
+        self.frames += frames
         if pos < end:
-            events.append(Piece(conn, dir, t, 0, data[pos or new_from :]))
+            new = data[pos or new_from :]
+            if new:
+                append(Piece(conn, dir, t, 0, new))
             self._head = data[pos:]
         elif self._head:
             self._head = b""
         return events
+
+    def take_over(self, held: bytes, t: int) -> list[WireEvent]:
+        """Events of bytes that have been said as pieces already."""
+        self._head = held
+        return self.feed(b"", t)
 
     @property
     def pending(self) -> bytes:

@@ -20,10 +20,10 @@ _LINE_LIMIT = 16 * 1024  # bytes of a chunk-size line or of a trailer line
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _REQUEST_LINE = re.compile(rb"(?:\r?\n)*(" + _TOKEN + rb"+) ([^\x00-\x20\x7f]+) HTTP/1\.([01])\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([^\r\n]*))?\r?\n")
-_REQUEST_START = re.compile(rb"(?:\r?\n)*\r?(?:" + _TOKEN + rb"{1,64}(?: [^\x00-\x08\x0e-\x1f]*)?)?", re.DOTALL)
+_REQUEST_START = re.compile(rb"(?:\r?\n)*\r?(?:" + _TOKEN + rb"{1,64}(?: .*)?)?", re.DOTALL)
 _STATUS_START = b"HTTP/1."
 _HEAD_END = re.compile(rb"\n\r?\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"+):[ \t]*(.*?)[ \t]*\r?\n(?![ \t])", re.DOTALL)
+_NAME = re.compile(_TOKEN + rb"+")
 
 
 class NotHttp(Exception):
@@ -53,12 +53,22 @@ class Head(NamedTuple):
 
 
 def head_fields(raw: bytes) -> list[tuple[str, str]]:
-    """The fields of a head as (name, value) pairs, from its raw bytes; malformed lines are left out."""
-    start = raw.find(b"\n", len(raw) - len(raw.lstrip(b"\r\n"))) + 1
-    return [
-        (match[1].decode("latin-1"), " ".join(match[2].decode("latin-1").split("\r\n")))
-        for match in _FIELD.finditer(raw, start)
-    ]
+    """The fields of a head as (name, value) pairs, from its raw bytes; malformed lines are left out.
+
+    A folded value (RFC 9112, 5.2) is joined with single spaces. Linear in the head, whatever it holds.
+    """
+    fields: list[tuple[str, list[bytes]]] = []
+    for line in raw.lstrip(b"\r\n").split(b"\n")[1:]:
+        if line[:1] in (b" ", b"\t"):
+            if fields:
+                fields[-1][1].append(line.strip(b" \t\r"))
+            continue
+        name, colon, value = line.partition(b":")
+        if colon and _NAME.fullmatch(name):
+            fields.append((name.decode("ascii"), [value.strip(b" \t\r")]))
+        elif line.strip(b"\r"):
+            fields.append(("", []))  # what is folded under a malformed line belongs to nothing
+    return [(name, b" ".join(parts).decode("latin-1")) for name, parts in fields if name]
 
 
 def parse_request(raw: bytes) -> Head:
@@ -93,8 +103,7 @@ def head_end(buffer: bytes, searched: int) -> int:
 
 def could_be_request(buffer: bytes) -> bool:
     """Whether a request head could start like this: tells a TLS hello or garbage at its first bytes."""
-    match = _REQUEST_START.match(buffer[:256])
-    return match is not None and match.end() == len(buffer[:256])
+    return _REQUEST_START.fullmatch(buffer[:256]) is not None
 
 
 def could_be_response(buffer: bytes) -> bool:
@@ -211,6 +220,9 @@ def response_body(head: Head, method: str) -> BodyReader | None:
     """
     if method == "HEAD" or head.status in (204, 304) or head.status < 200:
         return None
+    codings = head.tokens("transfer-encoding")
+    if codings and codings[-1] != "chunked" and not head.values("content-length"):
+        return UntilClose()
     body = _framing(head)
     if body is None:
         return UntilClose()

@@ -14,7 +14,6 @@ most (128 KiB).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -41,9 +40,11 @@ class Tap:
     `c2s` and `s2c` are the two directions; feed them with what was read, in the order in which it was read.
     """
 
+    __slots__ = ("c2s", "conn", "exchanges", "pending", "s2c")
+
     def __init__(self, conn: int) -> None:
         self.conn = conn
-        self.pending: deque[_Pending] = deque()
+        self.pending: list[_Pending] = []  # a deque would cost every connection 760 bytes
         self.exchanges = 0
         self.c2s = _Direction(self, C2S)
         self.s2c = _Direction(self, S2C)
@@ -66,15 +67,33 @@ class Tap:
 class _Direction:
     """One direction of a tap."""
 
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_consumed",
+        "_held",
+        "_hold_next",
+        "_reason",
+        "_searched",
+        "_tap",
+        "conn",
+        "dir",
+        "exchange",
+        "feed",
+        "frames",
+    )
+
     def __init__(self, tap: Tap, dir: Dir) -> None:
         self._tap = tap
         self.dir = dir
         self.conn = tap.conn
         self._buffer = b""  # an incomplete head, or held bytes
         self._searched = 0
+        self._consumed = 0  # what a failing step had already turned into events, of the buffer at hand
         self._body: BodyReader | None = None
         self.exchange = 0  # that of the last head; 0 where no request was seen
         self._held = False
+        self._hold_next = False  # an upgrade was asked for, and its request's body is still coming
         self._reason: str | None = None
         self.frames: FrameStream | None = None
         #: Takes the next bytes of this direction, returns their events. Changes when the protocol does.
@@ -103,9 +122,14 @@ class _Direction:
         return self.feed == self._feed_opaque
 
     def read_held(self, t: int) -> list[WireEvent]:
-        """Give the bytes that were held, or are left in the buffer, to whoever reads now."""
-        held, self._buffer, self._searched, self._held = self._buffer, b"", 0, False
-        return self.feed(held, t) if held else []
+        """Give the bytes that were held to whoever reads now. They were pieces, and are not said as pieces again."""
+        held, self._searched, self._held = self._buffer, 0, False
+        if not held:
+            return []
+        if self.feed == self._feed_http:
+            return self.feed(b"", t)
+        self._buffer = b""
+        return self.feed(held, t) if self.frames is None else self.frames.take_over(held, t)
 
     def finish(self, how: str, t: int, undelivered: int = 0) -> list[WireEvent]:
         """The events of this direction's end: what was left incomplete, then `End`."""
@@ -140,6 +164,7 @@ class _Direction:
                     break
                 pos = after
             if self._held and len(buffer) - pos > HEAD_LIMIT:
+                self._consumed = pos
                 raise NotHttp("128 KiB sent before the upgrade was answered")
         except NotHttp as why:
             self._body = None
@@ -148,13 +173,12 @@ class _Direction:
         rest = buffer[pos:] if pos else buffer
         if rest and self.feed == self._feed_http:
             new = rest if pos or not known else buffer[known:]
-            events.append(Piece(self.conn, self.dir, t, self._piece_of(), new))
+            if new:
+                events.append(Piece(self.conn, self.dir, t, self._piece_of(), new))
             self._buffer = rest
         elif rest:
             events += self.feed(rest, t)
         return events
-
-    _consumed = 0  # what the failing step had already turned into events, of the buffer at hand
 
     def _piece_of(self) -> int:
         """The exchange that an incomplete head, or held bytes, belong to."""
@@ -169,6 +193,7 @@ class _Direction:
         events.append(Body(self.conn, self.dir, t, self.exchange, buffer[pos:stop], whole))
         if whole:
             self._body = None
+            self._held, self._hold_next = self._hold_next, False
         return stop
 
     def _step_head(self, buffer: bytes, pos: int, t: int, events: list[WireEvent]) -> int:
@@ -203,7 +228,8 @@ class _Direction:
         websocket = "websocket" in head.tokens("upgrade")
         self._tap.pending.append(_Pending(self.exchange, head.method, upgrade, websocket))
         self._body = http1.request_body(head)
-        self._held = upgrade
+        self._held = upgrade and self._body is None
+        self._hold_next = upgrade and self._body is not None
 
     def _response(self, raw: bytes, t: int, events: list[WireEvent], after: int) -> None:
         head = http1.parse_response(raw)
@@ -215,7 +241,7 @@ class _Direction:
         if 100 <= head.status < 200 and head.status != 101:
             return
         if pending:
-            pending.popleft()
+            pending.pop(0)
         if head.status == 101:
             protocol = ", ".join(head.values("upgrade")) or "nothing named"
             websocket = request.websocket and "websocket" in head.tokens("upgrade")
@@ -230,4 +256,5 @@ class _Direction:
 
     def resume(self, t: int) -> list[WireEvent]:
         """The upgrade was refused: what was held is HTTP after all."""
+        self._hold_next = False
         return self.read_held(t) if self._held else []

@@ -1,0 +1,1 @@
+"""Tests of the recording room: events to a file and back."""

@@ -1,0 +1,123 @@
+"""Frames to messages: fragments, control frames between them, gaps, lost contexts, limits; and the view of a person."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame as Oracle
+from websockets.frames import Opcode
+
+from wsproxy.recording.format import Event, Gap
+from wsproxy.recording.messages import Assembler, Message
+from wsproxy.recording.view import HttpBody, in_time_order, items
+from wsproxy.wire.events import C2S, S2C, Body, End, Frame, Part, Response
+from wsproxy.wire.frames import FrameStream
+
+from .samples import NAMES, capture
+
+DEFLATE = b"HTTP/1.1 101 S\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+
+
+def frame(b0: int, payload: bytes, t: int = 0) -> Frame:
+    return Frame(1, C2S, t, b0, None, len(payload), 7, payload)
+
+
+def assemble(events: list[Event], limit: int = 1 << 20) -> list[Message]:
+    assembler = Assembler(limit)
+    return [m for n, event in enumerate(events, 1) for m in assembler.feed(n, event)] + assembler.finish()
+
+
+def test_fragments_are_joined_and_a_ping_between_them_comes_first() -> None:
+    ping, text = assemble([frame(0x01, b"Hel", 1), frame(0x89, b"?", 2), frame(0x00, b"l", 3), frame(0x80, b"o", 4)])
+    assert (ping.opcode, ping.data, ping.number) == (9, b"?", 2)
+    assert (text.opcode, text.data, text.frames, text.t, text.t_end, text.number) == (1, b"Hello", 3, 1, 4, 1)
+    assert text.error is None
+
+
+def test_parts_of_a_frame_are_joined() -> None:
+    events: list[Event] = [
+        Frame(1, C2S, 1, 0x82, b"mask", 6, 7, b"ab"),
+        Part(1, C2S, 2, 2, b"cd"),
+        Part(1, C2S, 3, 4, b"ef"),
+    ]
+    assert [(m.data, m.error) for m in assemble(events)] == [(b"abcdef", None)]
+
+
+@pytest.mark.parametrize(
+    ("events", "error"),
+    [
+        ([frame(0x01, b"a")], "the recording ends inside it"),
+        ([frame(0x01, b"a"), End(1, C2S, 1, "reset")], "the connection ended inside it"),
+        ([frame(0x01, b"a"), frame(0x81, b"b")], "a new message started before its last frame"),
+        ([frame(0x01, b"a"), Gap(1, 2, 3, 40, "full"), frame(0x81, b"b")], "the recorder lost its end"),
+        ([frame(0x80, b"a")], "a continuation of nothing"),
+    ],
+)
+def test_what_is_incomplete_is_a_message_with_an_error(events: list[Event], error: str) -> None:
+    assert error in str(assemble(events)[0].error)
+
+
+def test_a_message_over_the_limit_is_cut_and_says_so() -> None:
+    (message,) = assemble([frame(0x02, b"x" * 60), frame(0x80, b"y" * 60)], limit=100)
+    assert (len(message.data), message.wire) == (100, 120)
+    assert "longer than 100 bytes" in str(message.error)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.binary(max_size=200), st.integers(1, 3)), min_size=1, max_size=5), st.integers(1, 50))
+def test_whatever_websockets_fragments_and_deflates_is_read_again(said: list[tuple[bytes, int]], step: int) -> None:
+    extension = PerMessageDeflate(False, False, 15, 15)
+    raw = b""
+    for data, count in said:
+        size = len(data) // count + 1
+        for n in range(count):
+            opcode = Opcode.CONT if n else Opcode.BINARY
+            piece = Oracle(opcode, data[n * size : (n + 1) * size], fin=n == count - 1)
+            raw += piece.serialize(mask=True, extensions=[extension])
+    stream = FrameStream(1, C2S)
+    events: list[Event] = [Response(1, S2C, 0, 1, 101, "S", DEFLATE)]
+    for at in range(0, len(raw), step):
+        events += stream.feed(raw[at : at + step], at)
+    assert [(m.data, m.compressed, m.frames, m.error) for m in assemble(events)] == [
+        (d, True, n, None) for d, n in said
+    ]
+
+
+def test_after_a_gap_a_kept_window_is_lost_and_says_why() -> None:
+    extension = PerMessageDeflate(False, False, 15, 15)
+    one, two = (bytes(extension.encode(Oracle(Opcode.TEXT, b"same same")).data) for _ in range(2))
+    events: list[Event] = [
+        Response(1, S2C, 0, 1, 101, "S", DEFLATE),
+        frame(0xC1, one),
+        Gap(1, 2, 1, 9, "full"),
+        frame(0xC1, two),
+    ]
+    first, second = assemble(events)
+    assert (first.data, first.error) == (b"same same", None)
+    assert "the recorder lost 9 bytes" in str(second.error)
+
+
+def test_bodies_are_joined_and_freed_of_their_chunks() -> None:
+    head = Response(1, S2C, 1, 1, 200, "OK", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    raws = [b"5\r\nhel", b"lo\r\n", b"0\r\n\r\n"]
+    events: list[Event] = [head, *[Body(1, S2C, n, 1, raw, n == 4) for n, raw in enumerate(raws, 2)]]
+    ((_, _), (number, body)) = items(events)
+    assert isinstance(body, HttpBody)
+    assert (number, body.data, body.complete, body.t, body.t_end) == (2, b"hello", True, 2, 4)
+
+
+@given(st.lists(st.integers(0, 1_000), max_size=100))
+def test_items_come_in_the_order_of_time_and_equal_times_keep_theirs(times: list[int]) -> None:
+    numbered = [(n, frame(0x81, b"", t)) for n, t in enumerate(times)]
+    assert list(in_time_order(iter(numbered))) == sorted(numbered, key=lambda pair: pair[1].t)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_captures_of_the_real_pipeline_are_read_as_its_messages(name: str) -> None:
+    messages = [item for _, item in items(capture(name)) if isinstance(item, Message)]
+    types = [m.json["type"] for m in messages if m.opcode == 1]
+    assert types[0] == "START" and "CHUNK" in types and set(types) <= {"START", "CHUNK", "END", "ERROR"}
+    assert not [m.error for m in messages if m.error]
+    assert {m.close_code for m in messages if m.opcode == 8} == {1000}

@@ -1,0 +1,141 @@
+"""The writer: what it promises when the disk works."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from wsproxy.recording.format import Event, pack_event
+from wsproxy.recording.reader import Recording
+from wsproxy.recording.writer import Durability, RecordingWriter
+from wsproxy.wire.events import C2S, Frame, Opaque
+
+from .samples import BASE, HEADER
+
+DURABILITIES: tuple[Durability, ...] = ("every", "batch", "sync")
+
+
+def opaque(number: int, size: int = 10) -> Opaque:
+    return Opaque(1, C2S, BASE + number, bytes([number % 256]) * size)
+
+
+class Desk:
+    """A writer and what it complained about."""
+
+    def __init__(self, path: Path, durability: Durability = "every") -> None:
+        self.path = path
+        self.trouble: list[str | None] = []
+        self.writer = RecordingWriter(str(path), HEADER, durability, lambda _, sentence: self.trouble.append(sentence))
+
+    def add(self, *events: Opaque, t: int | None = None) -> None:
+        buffers = [pack_event(event, BASE) for event in events]
+        self.writer.write(
+            buffers, len(events), sum(len(event.raw) for event in events), events[-1].t if t is None else t
+        )
+
+    def read(self) -> list[Event]:
+        return list(Recording(self.path).events())
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+@pytest.mark.parametrize("size", [10, 1_000, 20_000, 100_000])
+def test_what_is_written_is_read_in_order(tmp_path: Path, durability: Durability, size: int) -> None:
+    desk = Desk(tmp_path / "r.msgpack", durability)
+    events = [opaque(number, size) for number in range(12)]
+    desk.add(*events[:3])
+    for event in events[3:]:
+        desk.add(event)
+    desk.writer.close(BASE + 99)
+    assert desk.read() == [event._replace(t=event.t - BASE) for event in events]
+    assert desk.trouble == []
+
+
+@pytest.mark.parametrize("durability", ["every", "sync"])
+def test_an_event_is_in_the_file_when_write_returns(tmp_path: Path, durability: Durability) -> None:
+    desk = Desk(tmp_path / "r.msgpack", durability)
+    for number in range(5):
+        desk.add(opaque(number))
+        assert len(desk.read()) == number + 1
+
+
+def test_a_batch_waits_for_flush_or_for_its_limit(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack", "batch")
+    desk.add(opaque(1))
+    assert not desk.path.exists()
+    desk.writer.flush(BASE)
+    assert len(desk.read()) == 1
+    desk.add(opaque(2, 600_000))
+    assert len(desk.read()) == 1
+    desk.add(opaque(3, 600_000))
+    assert len(desk.read()) == 3
+
+
+def test_more_buffers_than_one_writev_takes_are_all_written(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(*[opaque(number, 200) for number in range(3_000)])
+    assert len(desk.read()) == 3_000
+
+
+def test_a_closed_recording_opens_again_at_its_end(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    desk.writer.close(BASE)
+    assert not Recording(desk.path).is_open()
+    desk.add(opaque(2))
+    assert Recording(desk.path).is_open()
+    assert [event.t for event in desk.read() if isinstance(event, Opaque)] == [1, 2]
+
+
+def test_a_recording_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    assert desk.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_existing_file_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "r.msgpack").write_bytes(b"mine")
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    desk.writer.close(BASE)
+    assert (tmp_path / "r.msgpack").read_bytes() == b"mine"
+    assert desk.trouble and "file exists" in str(desk.trouble[0])
+
+
+def test_what_could_not_be_created_is_a_gap_once_it_can(tmp_path: Path) -> None:
+    (tmp_path / "later").write_bytes(b"a file where the folder should be")
+    desk = Desk(tmp_path / "later" / "r.msgpack")
+    desk.add(opaque(1), opaque(2))
+    (tmp_path / "later").unlink()
+    (tmp_path / "later").mkdir()
+    desk.add(opaque(3), t=BASE + 10**9)
+    gap, event = desk.read()
+    assert gap[2:4] == (2, 20)  # type: ignore[index]
+    assert isinstance(event, Opaque) and event.t == 3
+    assert len(desk.trouble) == 2 and desk.trouble[1] is None
+
+
+def test_a_discarded_recording_is_gone(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    desk.writer.discard()
+    assert not desk.path.exists()
+
+
+def test_a_reader_that_looks_at_the_lock_costs_the_writer_no_event(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    desk.writer.close(BASE)
+    with desk.path.open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)  # as Recording.is_open does, for a moment
+        desk.add(opaque(2))
+    desk.writer.close(BASE)
+    assert desk.trouble == []
+
+
+def test_frames_of_the_hot_path_are_written_as_they_are(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    frame = Frame(1, C2S, BASE + 5, 0x82, b"abcd", 3, 7, b"abc")
+    desk.writer.write([pack_event(frame, BASE)], 1, 9, frame.t)
+    assert desk.read() == [frame._replace(t=5)]

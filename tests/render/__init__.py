@@ -1,0 +1,1 @@
+"""Tests of the render room: what a terminal shows."""

@@ -1,0 +1,1 @@
+"""Tests of the wire room: bytes in, events out."""
