@@ -30,7 +30,11 @@ Examples:
     "--listen", default="127.0.0.1:9090", show_default=True, metavar="HOST:PORT", help="Where clients connect."
 )
 @click.option(
-    "--control", default="127.0.0.1:9091", show_default=True, metavar="HOST:PORT", help="Port of /healthz and /metrics."
+    "--control",
+    default="127.0.0.1:9091",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Port of markers, /healthz and /metrics.",
 )
 @click.option("--out", default="recordings", show_default=True, metavar="DIR", help="Folder of the recordings.")
 @click.option(
@@ -76,6 +80,12 @@ Examples:
     metavar="BYTES",
     help="Of each HTTP body; the rest is counted.",
 )
+@click.option(
+    "--token",
+    envvar=["WSPROXY_TOKEN", "WSPROXY_RECORD_TOKEN"],
+    metavar="TOKEN",
+    help="What markers and metrics must carry: Authorization: Bearer TOKEN.  [env: WSPROXY_TOKEN]",
+)
 @click.option("--live", is_flag=True, help="Print each message as it passes.")
 @click.option("--quiet", is_flag=True, help="Print nothing but trouble.")
 @click.option(
@@ -104,6 +114,7 @@ def command(**options: Any) -> int:
             keep_body=options["keep_body"],
             grace=options["grace"],
             connect_timeout=options["connect_timeout"],
+            token=options["token"] or None,
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -1,30 +1,39 @@
 """The control port: is the relay well, and what has it done.
 
 Strategy: a small aiohttp application beside the relay, on the same loop and its own port. `/healthz` is for machines that start and watch
-services: 200 while recordings can be written, 503 with the reason while they cannot. `/metrics` is Prometheus text.
+services: 200 while recordings can be written, 503 with the reason while they cannot. `/metrics` is Prometheus text. `POST /v1/markers`
+collects stage markers, `/v1/clock` lets a sender on another host compare clocks. With a token, everything but /healthz asks for it.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 import socket
 import time
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from ..wire.events import C2S, S2C, Dir
+from .markers import BODY_LIMIT, BadMarkers, Clock, read_markers
 from .server import Relay
-from .streams import Streams
+from .streams import Streams, boot_id
 
 
 class Control:
-    """Serves /healthz and /metrics.
+    """Serves /healthz, /metrics and /v1.
 
     Args:
         listen: (host, port); port 0 takes any free one.
+        token: what `Authorization: Bearer` must carry; None lets everybody in.
     """
 
-    def __init__(self, listen: tuple[str, int], relay: Relay, streams: Streams, version: str) -> None:
+    def __init__(
+        self, listen: tuple[str, int], relay: Relay, streams: Streams, version: str, *, token: str | None = None
+    ) -> None:
+        self._token = token
+        self._boot_id = boot_id()
         self._relay = relay
         self._streams = streams
         self._version = version
@@ -39,8 +48,15 @@ class Control:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.create_server((host, port), family=family, backlog=128)
         self.port = sock.getsockname()[1]
-        app = web.Application(client_max_size=1 << 20)
-        app.add_routes([web.get("/healthz", self._healthz), web.get("/metrics", self._metrics)])
+        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[self._guard])
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/metrics", self._metrics),
+                web.get("/v1/clock", self._clock),
+                web.post("/v1/markers", self._markers),
+            ]
+        )
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.SockSite(self._runner, sock).start()
@@ -48,6 +64,34 @@ class Control:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Let in who has the token; answer errors as JSON."""
+        if self._token is not None and request.path != "/healthz":
+            given = request.headers.get("Authorization", "")
+            if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+                return _error(401, "this relay asks for its token: Authorization: Bearer $WSPROXY_TOKEN")
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _error(error.status, error.text or error.reason)
+
+    async def _markers(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        clock = Clock(time.monotonic_ns(), time.time_ns(), self._boot_id)
+        try:
+            by_stream = read_markers(body, request.headers.get("Content-Type", ""), clock)
+        except BadMarkers as error:
+            return _error(400, str(error))
+        for stream_id, markers in by_stream.items():
+            self._streams.mark(stream_id, markers, clock.mono_ns)
+        return web.json_response({"accepted": sum(map(len, by_stream.values()))}, status=202)
+
+    async def _clock(self, request: web.Request) -> web.Response:
+        return web.json_response({"boot_id": self._boot_id, "t_mono_ns": time.monotonic_ns()})
 
     async def _healthz(self, request: web.Request) -> web.Response:
         self._streams.probe()
@@ -73,6 +117,7 @@ class Control:
             ("recorder_faults_total", "counter", "Faults inside the recorder", {"": counters.faults}),
             ("recording_gaps_total", "counter", "Gaps in recordings", {"": self._streams.gaps}),
             ("recording_failing", "gauge", "Recordings that cannot be written now", {"": len(self._streams.failing)}),
+            ("markers_total", "counter", "Stage markers collected", {"": self._streams.markers}),
             ("recordings_open", "gauge", "Recordings open now", {"": self._streams.open_count}),
             ("process_cpu_seconds_total", "counter", "CPU time of the relay", {"": _cpu_seconds()}),
         ]
@@ -83,6 +128,10 @@ class Control:
         return web.Response(
             text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
+
+
+def _error(status: int, words: str) -> web.Response:
+    return web.json_response({"error": words}, status=status)
 
 
 def _by_dir(counts: dict[Dir, int]) -> dict[str, float]:

@@ -19,6 +19,7 @@ from .streams import Streams
 from .upstream import Upstream
 
 BATCH_SECONDS = 0.05
+IDLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Settings:
     keep_body: int
     grace: float
     connect_timeout: float
+    token: str | None = None
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -105,7 +107,7 @@ async def serve(
     relay = Relay(
         settings.listen, settings.upstream, streams, settings.rule, watcher, connect_timeout=settings.connect_timeout
     )
-    control = Control(settings.control, relay, streams, version)
+    control = Control(settings.control, relay, streams, version, token=settings.token)
     try:
         relay.start()
     except OSError as error:
@@ -116,7 +118,7 @@ async def serve(
     except OSError as error:
         await relay.stop(0)
         raise CannotStart(_cannot_bind("--control", settings.control, error)) from None
-    flushing = asyncio.create_task(_flush(streams)) if settings.durability == "batch" else None
+    tending = asyncio.create_task(_tend(streams))
     ready(relay.port, control.port)
     await stop.wait()
     stopping = asyncio.create_task(relay.stop(settings.grace))
@@ -126,16 +128,19 @@ async def serve(
         stopping.cancel()
         await relay.stop(0)
     hurry.cancel()
-    if flushing is not None:
-        flushing.cancel()
+    tending.cancel()
     await control.stop()
     streams.finish(time.monotonic_ns())
 
 
-async def _flush(streams: Streams) -> None:
+async def _tend(streams: Streams) -> None:
+    """What recordings need from time to time."""
+    batch = streams.durability == "batch"
     while True:
-        await asyncio.sleep(BATCH_SECONDS)
-        streams.flush(time.monotonic_ns())
+        await asyncio.sleep(BATCH_SECONDS if batch else IDLE_SECONDS)
+        if batch:
+            streams.flush(time.monotonic_ns())
+        streams.finish_idle(time.monotonic_ns())
 
 
 def _cannot_bind(option: str, address: tuple[str, int], error: OSError) -> str:

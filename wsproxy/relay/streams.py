@@ -21,6 +21,7 @@ from ..recording.format import DirTotals, Event, FramePacker, Header, Marker, Op
 from ..recording.writer import Durability, RecordingWriter
 from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Superseding, WireEvent
 
+LINGER_NS = 1_000_000_000  # how long a recording that only markers use stays open
 GIVEN_UP_KEPT = 100  # failed recordings that /healthz can name
 FINISHED_KEPT = 4096  # finished streams that a late event still finds
 DEFAULT_KEEP_BODY = 64 << 20  # bytes of an HTTP body
@@ -218,12 +219,17 @@ class Stream:
         if not self._lanes and not self._stays_open:
             self.finish(t)
 
-    def mark(self, marker: Marker) -> None:
-        """Add a stage marker."""
-        self._markers += 1
-        self._write(marker, marker.t)
-        if not self._lanes:
-            self.finish(marker.t)
+    def mark(self, markers: list[Marker], t: int) -> None:
+        """Add stage markers, in one write."""
+        base = self.writer.header.start_mono_ns
+        self._markers += len(markers)
+        self.events += len(markers)
+        self.writer.write([pack_event(marker, base) for marker in markers], len(markers), 0, t)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no connection has anything more to say here."""
+        return not self._lanes and not self._stays_open
 
     def finish(self, t: int) -> None:
         """Write the trailer and close the file; anything later opens it again."""
@@ -273,6 +279,8 @@ class Streams:
         self.failing: dict[str, str] = {}  # path → why it cannot be written
         self._given_up: set[str] = set()  # those of them that have ended
         self.gaps = 0
+        self.markers = 0
+        self._lingering: dict[Stream, int] = {}  # opened by markers alone; when the last one came
         self._keep_body = keep_body
         self._durability: Durability = durability
         self._on_trouble = on_trouble
@@ -313,6 +321,23 @@ class Streams:
     @property
     def durability(self) -> Durability:
         return self._durability
+
+    def mark(self, stream_id: str, markers: list[Marker], t: int) -> None:
+        """Add stage markers to the recording of a stream, which may have ended, or not have begun."""
+        self.markers += len(markers)
+        stream = self.of(stream_id, min(marker.t for marker in markers))
+        stream.mark(markers, t)
+        if stream.is_idle:
+            self._lingering[stream] = t
+
+    def finish_idle(self, t: int) -> None:
+        """Finish the recordings that markers have opened and nothing has used since."""
+        for stream, since in list(self._lingering.items()):
+            if not stream.is_idle or stream not in self._open:
+                del self._lingering[stream]
+            elif t - since > LINGER_NS:
+                del self._lingering[stream]
+                stream.finish(t)
 
     def flush(self, t: int) -> None:
         """Write what batches hold."""
