@@ -33,6 +33,7 @@ class PipelineMessage:
     model: str | None = None
     prompt: str | None = None  # of a START: the last user message
     call_id: str | None = None
+    tokens: int | None = None  # of a chunk that reports usage: in all
     error: str | None = None
 
 
@@ -51,6 +52,9 @@ def read_message(value: Any) -> PipelineMessage | None:
     elif message.type == "CHUNK" and isinstance(data, dict):
         message.model = _text(data.get("model"))
         _read_choices(message, data.get("choices"))
+        usage = data.get("usage")
+        total = usage.get("total_tokens") if isinstance(usage, dict) else None
+        message.tokens = total if isinstance(total, int) else None
     return message
 
 

@@ -53,13 +53,15 @@ def read_markers(body: bytes, content_type: str, clock: Clock) -> dict[str, list
         BadMarkers: nothing of it may be kept.
     """
     parsed = _parsed(body, content_type)
+    # What came as msgpack can be written as msgpack; JSON has numbers that cannot.
+    check_data = "msgpack" not in content_type or len(body) > DATA_LIMIT
     batch = parsed if isinstance(parsed, list) else [parsed]
     if len(batch) > BATCH_LIMIT:
         raise BadMarkers(f"markers: {len(batch):,} of them; send at most {BATCH_LIMIT:,} at once")
     out: dict[str, list[Marker]] = {}
     for number, m in enumerate(batch):
         try:
-            stream_id, marker = _marker(m, clock)
+            stream_id, marker = _marker(m, clock, check_data=check_data)
         except BadMarkers as error:
             where = f"markers[{number}]." if isinstance(parsed, list) else ""
             raise BadMarkers(f"{where}{error}") from None
@@ -77,7 +79,7 @@ def _parsed(body: bytes, content_type: str) -> Any:
         raise BadMarkers(f"body: not {kind}: {error or type(error).__name__}") from None
 
 
-def _marker(m: Any, clock: Clock) -> tuple[str, Marker]:
+def _marker(m: Any, clock: Clock, *, check_data: bool) -> tuple[str, Marker]:
     if type(m) is not dict:
         raise BadMarkers("marker: not an object")
     stream_id, stage, index, source = m.get("stream_id"), m.get("stage"), m.get("index"), m.get("source")
@@ -90,7 +92,7 @@ def _marker(m: Any, clock: Clock) -> tuple[str, Marker]:
     if source is not None and (type(source) is not str or len(source) > SOURCE_LIMIT):
         raise BadMarkers(f"source: must be a string of at most {SOURCE_LIMIT} characters")
     data = m.get("data")
-    if data is not None:
+    if data is not None and check_data:
         _check_data(data)
     t, error_ns = _time(m, clock)
     return stream_id, Marker(t, stage, index, data, source, error_ns)

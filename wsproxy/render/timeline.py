@@ -251,6 +251,8 @@ def words(message: PipelineMessage) -> str:
         parts.append(f"tool[{call.index}] {call.name + ' ' if call.name else ''}{call.arguments}".rstrip())
     if message.finish_reason:
         parts.append(f"finish={message.finish_reason}")
+    if message.tokens is not None:
+        parts.append(f"usage={message.tokens} tokens")
     return "  ".join(parts)
 
 
