@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -101,6 +102,9 @@ def command(**options: Any) -> int:
     from ..relay.run import Settings
     from ..relay.upstream import parse_listen, parse_upstream
 
+    for name in ("grace", "connect_timeout"):
+        if not math.isfinite(options[name]):
+            raise click.BadParameter(f"--{name.replace('_', '-')}: not a number of seconds")
     try:
         path = DEFAULT_PATH if options["stream_path"] is None else options["stream_path"]
         header = DEFAULT_HEADER if options["stream_header"] is None else options["stream_header"]
@@ -122,7 +126,7 @@ def command(**options: Any) -> int:
 
 
 def _run(settings: Any, *, live: bool, quiet: bool, ready_fd: int | None) -> int:
-    from ..relay.run import new_event_loop, serve
+    from ..relay import run as relay_run
     from ..render.connections import ConnectionLog
 
     log = ConnectionLog(sys.stdout, sys.stderr, live=live, quiet=quiet)
@@ -134,7 +138,7 @@ def _run(settings: Any, *, live: bool, quiet: bool, ready_fd: int | None) -> int
             with os.fdopen(ready_fd, "w") as pipe:
                 pipe.write(line + "\n")
 
-    async def main() -> None:
+    async def main(poller: Any) -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         now = asyncio.Event()
@@ -144,11 +148,10 @@ def _run(settings: Any, *, live: bool, quiet: bool, ready_fd: int | None) -> int
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
-        await serve(settings, log, __version__, ready, stop, now)
+        await relay_run.serve(settings, log, poller, __version__, ready, stop, now)
 
     try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(main())
+        relay_run.run(main)
     finally:
         log.close()
     return 0

@@ -138,13 +138,6 @@ _PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     Opaque: lambda e: {"raw": e.raw} | ({"reason": e.reason} if e.reason else {}),
     End: lambda e: {"how": e.how} | ({"undelivered": e.undelivered} if e.undelivered else {}),
     Open: lambda e: {"client": e.client, "upstream": e.upstream} | ({"error": e.error} if e.error else {}),
-    Marker: lambda e: (
-        {"stage": e.stage}
-        | ({"index": e.index} if e.index is not None else {})
-        | ({"data": e.data} if e.data is not None else {})
-        | ({"source": e.source} if e.source else {})
-        | ({"error_ns": e.error_ns} if e.error_ns else {})
-    ),
     Gap: lambda e: {"until": e.until, "events": e.events, "bytes": e.bytes, "reason": e.reason},
     Trailer: lambda e: {
         "events": e.events,
@@ -171,6 +164,17 @@ def pack_event(event: Event, base: int) -> bytes:
         out: list[bytes] = []
         FramePacker(event.conn, event.dir, base).pack([event], out)
         return b"".join(out)
+    if type(event) is Marker:  # they come by thousands: 1.5 µs less than by the table
+        marker = {"kind": "marker", "t": event.t - base, "stage": event.stage}
+        if event.index is not None:
+            marker["index"] = event.index
+        if event.data is not None:
+            marker["data"] = event.data
+        if event.source:
+            marker["source"] = event.source
+        if event.error_ns:
+            marker["error_ns"] = event.error_ns
+        return _pack(marker)
     if isinstance(event, Unknown):
         return _pack(event.fields)
     fields: dict[str, Any] = {"kind": type(event).__name__.lower()}

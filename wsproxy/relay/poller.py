@@ -1,30 +1,39 @@
-"""Readiness of the spliced sockets, from one epoll of our own inside the event loop.
+"""The event loop's selector, with a short way for the spliced sockets.
 
-Strategy: the loop watches a single descriptor, the epoll's; when that is readable, one `poll` tells which sockets are. Why not the loop's own
-`add_reader`: under uvloop an error on a socket with unread bytes is reported once and the watch is dropped, so the
-bytes (and the reset behind them) would wait for ever; here everything is level-triggered and an error is told as long as it
-lasts, also for a socket that is not being read. It also costs less: one call for all ready sockets, no handle per socket
-(1 KiB per connection).
+Strategy: asyncio's own loop runs on this selector. Descriptors that asyncio registers are told to asyncio, as usual; a spliced socket has a
+function instead, which is called right here, inside `select`. So the hot path is `epoll_wait`, `recv`, `write`, `send` and nothing of
+asyncio at all, and `select` only returns when asyncio has something to do: an event of its own, a timer, or `wake()`.
+
+Measured (pinned ping-pong of 300-byte frames, recording on, busy machine, HAProxy 53 to 55 µs beside each): sockets watched through uvloop's
+`add_reader` 77 µs, through an epoll of their own inside uvloop 108 µs, this way 72 µs. And uvloop's watch is not safe here: it reports an error on a socket with unread bytes once and then
+drops the watch, so the bytes, and the reset behind them, would wait for ever. Here everything is level-triggered, and an
+error is told as long as it lasts, also for a socket that is not being read.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 import select
-from collections.abc import Callable
+import selectors
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 READ, WRITE, BROKEN = select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR | select.EPOLLHUP
-_AT_ONCE = 256  # sockets per turn of the loop: nobody else on it waits long
+_AT_ONCE = 256  # ready descriptors per call
+_ROUNDS = 100  # of spliced sockets alone, before asyncio is asked whether it wants anything
 
 
-class Poller:
-    """Calls a function when its socket is ready. One per event loop."""
+class Poller(selectors.BaseSelector):
+    """An epoll selector; `add`, `change` and `remove` are for sockets with a function, the rest is asyncio's."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._epoll = select.epoll()
+        self._keys: dict[int, selectors.SelectorKey] = {}
         self._handlers: dict[int, Callable[[int], None]] = {}
-        loop.add_reader(self._epoll.fileno(), self._ready)
+        self._woken = False
+
+    # --- spliced sockets ---------------------------------------------------------------------------------------------
 
     def add(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
         """Call `handler(events)` whenever `fd` is ready for `events` (READ, WRITE), or is BROKEN."""
@@ -40,16 +49,84 @@ class Poller:
         del self._handlers[fd]
         self._epoll.unregister(fd)
 
+    def wake(self) -> None:
+        """A handler has scheduled something on the event loop: let it run."""
+        self._woken = True
+
+    # --- asyncio's side ----------------------------------------------------------------------------------------------
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What asyncio's descriptors are ready for; spliced sockets are served meanwhile."""
+        handlers, poll = self._handlers, self._epoll.poll
+        ready: list[tuple[selectors.SelectorKey, int]] = []
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._woken = False
+        for _ in range(_ROUNDS):
+            # Rounded up to the millisecond that epoll knows, or a timer would make the loop spin just before it is due.
+            wait = -1 if timeout is None else 0 if timeout <= 0 else math.ceil(timeout * 1e3) * 1e-3
+            for fd, events in poll(wait, _AT_ONCE):
+                handler = handlers.get(fd)  # an earlier one of this round may have closed it
+                if handler is not None:
+                    handler(events)
+                elif (key := self._keys.get(fd)) is not None:
+                    ready.append((key, _asyncio_events(events) & key.events))
+            if ready or self._woken:
+                break
+            if deadline is not None:
+                timeout = deadline - time.monotonic()
+                if timeout <= 0:
+                    break
+        return ready
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """As `selectors.BaseSelector` says."""
+        key = selectors.SelectorKey(fileobj, _descriptor(fileobj), events, data)
+        if key.fd in self._keys:
+            raise KeyError(f"{fileobj!r} is registered already")
+        self._epoll.register(key.fd, _epoll_events(events))
+        self._keys[key.fd] = key
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """As `selectors.BaseSelector` says."""
+        key = self._keys.pop(_descriptor(fileobj))
+        try:
+            self._epoll.unregister(key.fd)
+        except OSError:
+            pass  # closed already
+        return key
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """As `selectors.BaseSelector` says."""
+        key = selectors.SelectorKey(fileobj, _descriptor(fileobj), events, data)
+        if self._keys[key.fd].events != events:
+            self._epoll.modify(key.fd, _epoll_events(events))
+        self._keys[key.fd] = key
+        return key
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """As `selectors.BaseSelector` says."""
+        return self._keys[_descriptor(fileobj)]
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        """As `selectors.BaseSelector` says; by descriptor."""
+        return self._keys
+
     def close(self) -> None:
-        """May be called again."""
-        if self._epoll.closed:
-            return
-        self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    def _ready(self) -> None:
-        handlers = self._handlers
-        for fd, events in self._epoll.poll(0, _AT_ONCE):
-            handler = handlers.get(fd)  # an earlier one of this turn may have closed it
-            if handler is not None:
-                handler(events)
+
+def _descriptor(fileobj: Any) -> int:
+    fd: int = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+    return fd
+
+
+def _epoll_events(events: int) -> int:
+    return (READ if events & selectors.EVENT_READ else 0) | (WRITE if events & selectors.EVENT_WRITE else 0)
+
+
+def _asyncio_events(events: int) -> int:
+    """As the standard library's epoll selector reads them: an error makes a descriptor both readable and writable."""
+    read = selectors.EVENT_READ if events & ~WRITE else 0
+    write = selectors.EVENT_WRITE if events & ~READ else 0
+    return read | write

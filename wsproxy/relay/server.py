@@ -21,7 +21,7 @@ from .recorder import ConnectionRecorder
 from .rules import StreamRule
 from .splice import READ_SIZE, Splice
 from .streams import Streams
-from .upstream import DialError, Upstream, bad_gateway, dial
+from .upstream import DialError, Upstream, address_text, bad_gateway, dial
 
 HEAD_SECONDS = 5.0  # how long a client may take to send the request that is answered with 502
 QUIET_SECONDS = 60.0
@@ -81,6 +81,7 @@ class Relay:
 
     Args:
         listen: (host, port) to listen on; port 0 takes any free one.
+        poller: the selector of the event loop that it will run on.
         connect_timeout: seconds for each address of the upstream.
     """
 
@@ -91,6 +92,7 @@ class Relay:
         streams: Streams,
         rule: StreamRule,
         watcher: Watcher,
+        poller: Poller,
         *,
         connect_timeout: float = 10.0,
     ) -> None:
@@ -99,6 +101,7 @@ class Relay:
         self._streams = streams
         self._rule = rule
         self._watcher = watcher
+        self._poller = poller
         self._connect_timeout = connect_timeout
         self._sockets: list[socket.socket] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -120,7 +123,6 @@ class Relay:
     def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
         self._loop = asyncio.get_running_loop()
-        self._poller = Poller(self._loop)
         host, port = self._listen
         for family, _, _, _, address in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -153,7 +155,6 @@ class Relay:
             task.cancel()
         for splice in list(self._splices):
             splice.stop()
-        self._poller.close()
         if self._opening:
             await asyncio.wait(self._opening)
 
@@ -180,7 +181,7 @@ class Relay:
             self.counters.accepted += 1
             self.counters.open += 1
             self._idle.clear()
-            client = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+            client = address_text(address[0], address[1])
             task = self._loop.create_task(self._open(self._numbers, sock, client, opened))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)

@@ -202,7 +202,18 @@ class Splice:
         on_over: called once, when both sockets are closed.
     """
 
-    __slots__ = ("_drain_until", "_loop", "_on_over", "_over", "_reset_end", "c2s", "recorder", "resetting", "s2c")
+    __slots__ = (
+        "_drain_until",
+        "_loop",
+        "_on_over",
+        "_over",
+        "_poller",
+        "_reset_end",
+        "c2s",
+        "recorder",
+        "resetting",
+        "s2c",
+    )
 
     def __init__(
         self,
@@ -214,6 +225,7 @@ class Splice:
         on_over: Callable[[], None],
     ) -> None:
         self._loop = loop
+        self._poller = poller
         self.recorder = recorder
         self._on_over = on_over
         self._over = False
@@ -253,6 +265,7 @@ class Splice:
         if not back.ended:
             back.ended = True
             self.recorder.end(back.dir, "aborted", now, undelivered)
+        self._poller.wake()
         self._drain_until = self._loop.time() + DRAIN_SECONDS
         if flow.pending:
             flow.dst.update()
@@ -266,6 +279,7 @@ class Splice:
         flow = self.resetting
         if flow is None or self._over:
             return
+        self._poller.wake()
         try:
             unsent = int.from_bytes(fcntl.ioctl(flow.dst.sock, termios.TIOCOUTQ, bytes(4)), "little")
         except OSError:
@@ -307,4 +321,5 @@ class Splice:
                     pass  # it is gone already
             end.sock.close()
         self.recorder.close(time.monotonic_ns())
+        self._poller.wake()
         self._on_over()

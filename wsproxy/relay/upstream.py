@@ -53,10 +53,13 @@ def parse_upstream(url: str) -> Upstream:
         raise ValueError(f"{url}: no host; write ws://HOST:PORT")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"{url}: the relay keeps the client's path; write only ws://HOST:PORT")
-    host = parts.hostname
     port = port or 80
-    shown = f"[{host}]" if ":" in host else host
-    return Upstream(host, port, f"{parts.scheme}://{shown}:{port}")
+    return Upstream(parts.hostname, port, f"{parts.scheme}://{address_text(parts.hostname, port)}")
+
+
+def address_text(host: str, port: int) -> str:
+    """HOST:PORT, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_listen(address: str) -> tuple[str, int]:

@@ -14,6 +14,7 @@ from typing import IO, Any
 from ..recording.format import Event
 from ..recording.view import View
 from ..relay.server import Summary, Watcher
+from ..relay.upstream import address_text
 from ..wire.events import C2S, S2C, WireEvent
 from .screen import Line, Screen
 from .text import close_code, count, escape, seconds, size
@@ -46,8 +47,7 @@ class ConnectionLog(Watcher):
         """The relay is up."""
         if self._quiet:
             return
-        host = settings.listen[0]
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = address_text(settings.listen[0], port)
         self._say([("wsproxy ", "bold"), (f"http://{where} → {settings.upstream.text}", "")])
         self._say([(f"        recording into {escape(str(settings.folder))}, control on port {control_port}", "dim")])
 
