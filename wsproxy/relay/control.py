@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from ..wire.events import C2S, S2C, Dir
-from .markers import BODY_LIMIT, BadMarkers, Clock, read_markers
+from .markers import BODY_LIMIT, BadMarkers, Clock, read_markers, read_offset
 from .server import Relay
 from .streams import Streams, boot_id
 
@@ -81,8 +81,9 @@ class Control:
 
     async def _markers(self, request: web.Request) -> web.Response:
         body = await request.read()
-        clock = Clock(time.monotonic_ns(), time.time_ns(), self._boot_id)
         try:
+            offset = read_offset(request.headers.get("x-wsproxy-clock"))
+            clock = Clock(time.monotonic_ns(), time.time_ns(), self._boot_id, offset)
             by_stream = read_markers(body, request.headers.get("Content-Type", ""), clock)
         except BadMarkers as error:
             return _error(400, str(error))

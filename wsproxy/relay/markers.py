@@ -3,7 +3,8 @@
 Strategy: a batch is accepted whole or not at all, so everything is checked before anything is kept; what is wrong is named by its place
 (`markers[3].stage`). A marker's time is the best that its sender could give:
 
-- `t_relay_ns` with `error_ns`: already on the relay's monotonic clock; a sender on another host estimates the offset from round trips (`/v1/clock`).
+- `t_mono_ns` in a batch with an offset (`x-wsproxy-clock: OFFSET ERROR`, nanoseconds): a sender whose clock is not ours estimates from round
+  trips to `/v1/clock`, as NTP does, what to add to it, and by how much that may be wrong.
 - `t_mono_ns` with this kernel's `boot_id`: the same clock, exact.
 - `t_wall_ns`: by the wall clocks of both; the error is at least what they differ, so it is bounded by the way back from its arrival.
 - nothing: the time of arrival.
@@ -36,11 +37,27 @@ class BadMarkers(ValueError):
 
 
 class Clock(NamedTuple):
-    """The relay's clocks at the arrival of a batch, in nanoseconds, and its kernel."""
+    """The relay's clocks at the arrival of a batch, in nanoseconds, its kernel, and what the sender says of its own clock."""
 
     mono_ns: int
     wall_ns: int
     boot_id: str
+    offset: tuple[int, int] | None = None  # relay's monotonic clock minus sender's, bound of the error
+
+
+def read_offset(header: str | None) -> tuple[int, int] | None:
+    """The value of `x-wsproxy-clock`. Raises BadMarkers."""
+    if header is None:
+        return None
+    try:
+        if len(header) > 60:
+            raise ValueError
+        offset, error_ns = (int(number) for number in header.split())
+        if not 0 <= error_ns < DAY_NS:
+            raise ValueError
+    except ValueError:
+        raise BadMarkers("x-wsproxy-clock: must be two whole numbers: offset and error in nanoseconds") from None
+    return offset, error_ns
 
 
 def read_markers(body: bytes, content_type: str, clock: Clock) -> dict[str, list[Marker]]:
@@ -109,29 +126,26 @@ def _check_data(data: Any) -> None:
 
 def _time(m: dict[str, Any], clock: Clock) -> tuple[int, int]:
     """(time on the relay's monotonic clock, bound of its error) in nanoseconds."""
-    boot_id = m.get("boot_id")
+    boot_id, mono_ns = m.get("boot_id"), m.get("t_mono_ns")
     if (
-        boot_id == clock.boot_id and "t_relay_ns" not in m and "error_ns" not in m
-    ):  # a sidecar's, as they come by thousands
-        mono_ns = m.get("t_mono_ns")
-        if type(mono_ns) is int and abs(mono_ns - clock.mono_ns) < DAY_NS:
-            return mono_ns, 0
+        boot_id == clock.boot_id
+        and clock.offset is None
+        and type(mono_ns) is int
+        and abs(mono_ns - clock.mono_ns) < DAY_NS
+    ):
+        return mono_ns, 0  # a sidecar's, as they come by thousands
     if boot_id is not None and (type(boot_id) is not str or len(boot_id) > SOURCE_LIMIT):
         raise BadMarkers("boot_id: must be a string")
-    relay_ns = _instant(m, "t_relay_ns", clock.mono_ns)
-    mono_ns = _instant(m, "t_mono_ns", clock.mono_ns if boot_id == clock.boot_id else None)
+    offset, error_ns = clock.offset or (0, 0)
+    comparable = clock.offset is not None or boot_id == clock.boot_id
+    mono_ns = _instant(m, "t_mono_ns", clock.mono_ns - offset if comparable else None)
     wall_ns = _instant(m, "t_wall_ns", clock.wall_ns)
-    error_ns = m.get("error_ns", 0)
-    if type(error_ns) is not int or not 0 <= error_ns < DAY_NS:
-        raise BadMarkers("error_ns: must be a whole number of nanoseconds, at least 0")
-    if relay_ns is not None:
-        return relay_ns, error_ns
-    if mono_ns is not None and boot_id == clock.boot_id:
-        return mono_ns, 0
+    if mono_ns is not None and comparable:
+        return mono_ns + offset, error_ns
     if wall_ns is not None:
         late = clock.wall_ns - wall_ns
-        return clock.mono_ns - late, max(error_ns, abs(late))
-    return clock.mono_ns, error_ns
+        return clock.mono_ns - late, abs(late)
+    return clock.mono_ns, 0
 
 
 def _instant(m: dict[str, Any], key: str, now: int | None) -> int | None:

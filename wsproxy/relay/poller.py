@@ -5,9 +5,9 @@ function instead, which is called right here, inside `select`. So the hot path i
 asyncio at all, and `select` only returns when asyncio has something to do: an event of its own, a timer, or `wake()`.
 
 Measured (pinned ping-pong of 300-byte frames, recording on, busy machine, HAProxy 53 to 55 µs beside each): sockets watched through uvloop's
-`add_reader` 77 µs, through an epoll of their own inside uvloop 108 µs, this way 72 µs. And uvloop's watch is not safe here: it reports an error on a socket with unread bytes once and then
-drops the watch, so the bytes, and the reset behind them, would wait for ever. Here everything is level-triggered, and an
-error is told as long as it lasts, also for a socket that is not being read.
+`add_reader` 77 µs, through an epoll of their own inside uvloop 108 µs, this way 72 µs. And uvloop's watch is not safe here: it reports an
+error on a socket with unread bytes once and then drops the watch, so the bytes, and the reset behind them, would wait for ever. Here
+everything is level-triggered, and an error is told as long as it lasts, also for a socket that is not being read.
 """
 
 from __future__ import annotations
