@@ -5,6 +5,7 @@ Public, and stays:
 - `open(REC, dir="recordings")` gives a `Recording`: `.header`, `.events()`, `.frames()`, `.messages()`, `.markers()`, `.wire("c2s")`.
 - `RecordingError`: it cannot be read; the message says what to do.
 - `Message`: what `.messages()` yields.
+- `trace(recording)` and `diagnose(recording)`: what the commands of these names print, as data.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Message", "Recording", "RecordingError", "open"]
+__all__ = ["Message", "Recording", "RecordingError", "diagnose", "open", "trace"]
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from .analysis.diagnose import diagnose
+    from .analysis.trace import trace
     from .errors import RecordingError
     from .recording.messages import Message
     from .recording.reader import Recording
@@ -51,4 +54,12 @@ def __getattr__(name: str) -> object:
         from .recording.messages import Message
 
         return Message
+    if name == "trace":
+        from .analysis.trace import trace
+
+        return trace
+    if name == "diagnose":
+        from .analysis.diagnose import diagnose
+
+        return diagnose
     raise AttributeError(f"module 'wsproxy' has no attribute {name!r}")

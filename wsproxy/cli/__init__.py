@@ -15,6 +15,8 @@ _COMMANDS = {
     "record": "Relay and record: stand between a client and a server.",
     "ls": "List recordings: time, stream, frames, outcome.",
     "show": "Show a recording: frames of both directions, one order.",
+    "trace": "Follow a chunk through the six steps, with the time at each.",
+    "diagnose": "What went wrong, where, by how much; the evidence.",
     "verify": "Prove that a recording is whole and exact.",
     "demo": "The whole pipeline on this machine, with the famous bug in it.",
 }

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -115,7 +115,17 @@ def _whole(request: dict[str, Any], message: dict[str, Any], finish_reason: str)
     return {**_head(request, "chat.completion"), "choices": [choice]}
 
 
-def application(*, chunk_interval: float, judge_delay: float) -> web.Application:
+async def paced(answer: Iterable[Chunk], interval: float) -> AsyncIterator[Chunk]:
+    """An answer as it is streamed: `interval` seconds after each chunk."""
+    for chunk in answer:
+        yield chunk
+        await asyncio.sleep(interval)
+
+
+Pace = Callable[[Iterable[Chunk], float], AsyncIterator[Chunk]]
+
+
+def application(*, chunk_interval: float, judge_delay: float, pace: Pace = paced) -> web.Application:
     """The server; both times in seconds. A request's `x-judge-delay` header overrides `judge_delay`."""
 
     async def completions(request: web.Request) -> web.StreamResponse:
@@ -132,9 +142,8 @@ def application(*, chunk_interval: float, judge_delay: float) -> web.Application
         response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
         await response.prepare(request)
         try:
-            for chunk in chunks(body):
+            async for chunk in pace(chunks(body), chunk_interval):
                 await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-                await asyncio.sleep(chunk_interval)
             await response.write(b"data: [DONE]\n\n")
         except ConnectionResetError:
             pass  # the client left, which is its right
@@ -155,12 +164,15 @@ def application(*, chunk_interval: float, judge_delay: float) -> web.Application
 
 
 def main() -> None:
-    options = part.parser("backend", "A fake OpenAI-compatible backend and judge.")
+    from wsproxy.demo.faulty import backend as faulty
+
+    options = part.parser("backend", "A fake OpenAI-compatible backend and judge.", "backend")
     options.add_argument("--chunk-interval", type=float, default=0.01, metavar="SECONDS")
     options.add_argument("--judge-delay", type=float, default=0.3, metavar="SECONDS")
     args = options.parse_args()
-    app = application(chunk_interval=args.chunk_interval, judge_delay=args.judge_delay)
-    part.run("backend", app, args.port)
+    pace = faulty.PACES[args.fault] if args.fault else paced
+    app = application(chunk_interval=args.chunk_interval, judge_delay=args.judge_delay, pace=pace)
+    part.run("backend", app, args)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ waits up to 50 ms for a first answer; when the backend has ended it waits until 
 more; then it takes silence for the end: it stops receiving, sends END and closes. So whatever the control
 plane needs more than about 102 ms for after the last chunk is lost, though its log says "sent".
 `fixed=True` sends END first and waits for the control plane's.
+
+All of it is instrumented with `wsproxy.hooks` (steps 1, 2, 5 and 6): nothing unless WSPROXY_MARKERS is set.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import aiohttp
@@ -25,6 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from wsproxy.demo.outcome import Chunk
+from wsproxy.hooks import get_callback_chunk_logger, get_websocket_logger, instrument_callback
 
 log = logging.getLogger("callback")
 
@@ -44,15 +47,17 @@ class ControlStream:
 
     def __init__(self, ws: ClientConnection, stream_id: str) -> None:
         self.ended = False
-        self._ws = ws
-        self._id = stream_id
+        self.stream_id = stream_id
+        self.ws = ws
         self._arrived: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._taken = 0
         self._receiver = asyncio.create_task(self._receive())
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send one message. A lost connection does not raise: what it brought is still to be read."""
+        get_websocket_logger().log_outgoing(self.stream_id, message)
         with suppress(ConnectionClosed):
-            await self._ws.send(json.dumps(message))
+            await self.ws.send(json.dumps(message))
 
     async def first_answers(self, timeout: float) -> AsyncIterator[Chunk]:
         """Wait up to `timeout` seconds for a first message; yield it and what else is there already."""
@@ -68,18 +73,29 @@ class ControlStream:
             if (chunk := self._chunk_of(message)) is not None:
                 yield chunk
 
+    async def give_up(self) -> None:
+        """Stop receiving, and say END if the control plane has not."""
+        self.stop_receiving()
+        if not self.ended:
+            await self.send({"type": "END"})
+
     def stop_receiving(self) -> None:
         self._receiver.cancel()
 
     async def _receive(self) -> None:
+        seen = get_websocket_logger()
         try:
-            async for text in self._ws:
+            async for text in self.ws:
                 try:
-                    self._arrived.put_nowait(json.loads(text))
+                    message = json.loads(text)
                 except ValueError as error:
-                    log.warning("[%s] control plane sent no JSON: %s", self._id, error)
+                    seen.log_json_error(self.stream_id, text, error)
+                    log.warning("[%s] control plane sent no JSON: %s", self.stream_id, error)
+                else:
+                    seen.log_incoming(self.stream_id, message)
+                    self._arrived.put_nowait(message)
         except ConnectionClosed as error:
-            log.warning("[%s] control plane closed: %s", self._id, error)
+            log.warning("[%s] control plane closed: %s", self.stream_id, error)
         finally:
             self._arrived.put_nowait(None)
 
@@ -99,28 +115,33 @@ class ControlStream:
 
     def _chunk_of(self, message: dict[str, Any]) -> Chunk | None:
         """The valid chunk in a message, if it holds one; END and ERROR end the stream."""
+        get_callback_chunk_logger().log_control_chunk_received(self.stream_id, message, self._taken)
+        self._taken += 1
         if message.get("type") == "CHUNK":
-            return _valid(message.get("data"), self._id)
+            return _valid(message.get("data"), self.stream_id)
         if message.get("type") == "ERROR":
-            log.warning("[%s] control plane failed: %s", self._id, message.get("error"))
+            log.warning("[%s] control plane failed: %s", self.stream_id, message.get("error"))
         self.ended = self.ended or message.get("type") in ("END", "ERROR")
         return None
 
 
+@instrument_callback
 async def stream_through_control_plane(
     base_url: str,
     stream_id: str,
     request_data: dict[str, Any],
-    backend_chunks: AsyncIterator[Chunk],
+    response: AsyncIterator[Chunk],
     fixed: bool = False,
+    control_stream: type[ControlStream] = ControlStream,
 ) -> AsyncGenerator[Chunk, None]:
     """Stream a response through the control plane and yield what the client is to see.
 
     Args:
         base_url: the control plane's, `http://host:port`; the stream goes to `ws://host:port/stream/{stream_id}`.
         request_data: the request that START carries.
-        backend_chunks: the response; what the control plane does not want any more is not consumed.
+        response: the backend's chunks; what the control plane does not want any more is not consumed.
         fixed: wait for the control plane's END instead of a silence of 50 ms.
+        control_stream: what the stream to the control plane is used through.
 
     If nothing accepts the stream, all of it passes unfiltered, as with the real callback, and the log warns.
     """
@@ -129,31 +150,41 @@ async def stream_through_control_plane(
         ws = await connect(url, **_NO_PROXY)
     except (OSError, TimeoutError, WebSocketException) as error:
         log.warning("[%s] no control plane at %s (%s): passing the stream UNFILTERED", stream_id, url, error)
-        async for chunk in backend_chunks:
+        async for chunk in response:
             yield chunk
         return
-    control = ControlStream(ws, stream_id)
+    control = control_stream(ws, stream_id)
     try:
-        await control.send({"type": "START", "data": request_data})
-        async for chunk in backend_chunks:
-            await control.send({"type": "CHUNK", "data": chunk})
-            async for answer in control.first_answers(POLL_SECONDS):
+        async with aclosing(_filtered(control, request_data, response, fixed=fixed)) as answers:
+            number = 0
+            async for answer in answers:
+                get_callback_chunk_logger().log_chunk_to_client(stream_id, answer, number)
                 yield answer
-            if control.ended:
-                return
-        if fixed:
-            await control.send({"type": "END"})
-            async for answer in control.answers_until_silence(END_SECONDS):
-                yield answer
-        else:
-            async for answer in control.answers_until_silence(POLL_SECONDS):
-                yield answer
-            control.stop_receiving()
-            if not control.ended:
-                await control.send({"type": "END"})
+                number += 1
     finally:
         control.stop_receiving()
         await ws.close()
+
+
+async def _filtered(
+    control: ControlStream, request_data: dict[str, Any], response: AsyncIterator[Chunk], *, fixed: bool
+) -> AsyncGenerator[Chunk, None]:
+    """Send the response up, and yield what comes down for as long as the callback listens."""
+    await control.send({"type": "START", "data": request_data})
+    async for chunk in response:
+        await control.send({"type": "CHUNK", "data": chunk})
+        async for answer in control.first_answers(POLL_SECONDS):
+            yield answer
+        if control.ended:
+            return
+    if fixed:
+        await control.send({"type": "END"})
+        async for answer in control.answers_until_silence(END_SECONDS):
+            yield answer
+    else:
+        async for answer in control.answers_until_silence(POLL_SECONDS):
+            yield answer
+        await control.give_up()
 
 
 async def post_hook(base_url: str, hook: str, body: dict[str, Any]) -> dict[str, Any] | None:
@@ -176,7 +207,9 @@ async def post_hook(base_url: str, hook: str, body: dict[str, Any]) -> dict[str,
 def _valid(chunk: Any, stream_id: str) -> Chunk | None:
     """The chunk if a client could be given it; else None, and the log says why not."""
     missing = [name for name in _REQUIRED if not isinstance(chunk, dict) or chunk.get(name) is None]
+    why = f"no {', '.join(missing)}" if missing else None
+    get_callback_chunk_logger().log_chunk_normalized(stream_id, chunk, not missing, why)
     if not missing:
         return dict(chunk)
-    log.warning("[%s] dropped an invalid control chunk: no %s", stream_id, ", ".join(missing))
+    log.warning("[%s] dropped an invalid control chunk: %s", stream_id, why)
     return None

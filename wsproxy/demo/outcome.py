@@ -43,6 +43,11 @@ def fold(chunks: Iterable[Chunk]) -> Folded:
     return result
 
 
+def finishes(chunk: Chunk) -> bool:
+    """Whether a chunk is the last of a response."""
+    return any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
+
+
 @dataclass
 class Decision:
     """What a policy made of one stream, as the control plane tells it.

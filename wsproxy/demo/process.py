@@ -13,7 +13,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +50,23 @@ class Part:
 
 
 @asynccontextmanager
-async def running(name: str, arguments: Sequence[str], *, log: Path, ready_fd: bool = False) -> AsyncIterator[Part]:
+async def running(
+    name: str,
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    ready_fd: bool = False,
+    inherited: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[Part]:
     """Run `python -m <arguments>` and give it when it is ready; on leaving, it has ended.
 
     Args:
         name: what the ready line must name.
         log: where its standard error goes.
         ready_fd: pass it `--ready-fd N` and read the ready line there; its standard output joins its log.
+        inherited: descriptors that it is to have under the same numbers.
+        environment: its environment; None for ours.
 
     Raises:
         PartFailed: it ended before it was ready, said something else, or said nothing for 20 s.
@@ -69,8 +79,8 @@ async def running(name: str, arguments: Sequence[str], *, log: Path, ready_fd: b
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stderr if ready_fd else there,
                 stderr=stderr,
-                pass_fds=(there,) if ready_fd else (),
-                env=_environment(),
+                pass_fds=(*inherited, there) if ready_fd else inherited,
+                env=_with_path(os.environ if environment is None else environment),
             )
     except BaseException:
         os.close(here)
@@ -120,7 +130,7 @@ def _words(log: Path) -> str:
     return "\n".join(f"  {line}" for line in lines[-20:]) or "  (it wrote nothing)"
 
 
-def _environment() -> dict[str, str]:
-    """Ours, with the folder that holds this package on the child's path, installed or not."""
-    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+def _with_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment, with the folder that holds this package on the child's path, installed or not."""
+    paths = [str(_ROOT), *filter(None, [environment.get("PYTHONPATH")])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(paths)}

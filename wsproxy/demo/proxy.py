@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from wsproxy.demo import part
-from wsproxy.demo.callback import post_hook, stream_through_control_plane
+from wsproxy.demo.callback import ControlStream, post_hook, stream_through_control_plane
 from wsproxy.demo.litellm_shapes import hook_body, request_data, routed, with_defaults, without_nulls
 from wsproxy.demo.outcome import Chunk
 
@@ -26,8 +26,10 @@ _BACKEND = web.AppKey("backend", aiohttp.ClientSession)
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
 
-def application(*, backend: str, control_plane: str, fixed: bool) -> web.Application:
-    """The server; both URLs without a path. `fixed` is the callback's."""
+def application(
+    *, backend: str, control_plane: str, fixed: bool, control_stream: type[ControlStream] = ControlStream
+) -> web.Application:
+    """The server; both URLs without a path. `fixed` and `control_stream` are the callback's."""
 
     async def completions(request: web.Request) -> web.StreamResponse:
         try:
@@ -55,7 +57,10 @@ def application(*, backend: str, control_plane: str, fixed: bool) -> web.Applica
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={**_EVENT_STREAM, "x-litellm-call-id": call_id})
         await response.prepare(request)
-        chunks = stream_through_control_plane(control_plane, call_id, data, backend_chunks(upstream), fixed=fixed)
+        response_chunks = backend_chunks(upstream)
+        chunks = stream_through_control_plane(
+            control_plane, call_id, data, response_chunks, fixed=fixed, control_stream=control_stream
+        )
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
@@ -102,13 +107,20 @@ def _event(chunk: Chunk) -> bytes:
 
 
 def main() -> None:
-    options = part.parser("proxy", "A small LiteLLM with the control plane's callback.")
+    from wsproxy.demo.faulty import callback as faulty
+
+    options = part.parser("proxy", "A small LiteLLM with the control plane's callback.", "callback")
     options.add_argument("--backend", required=True, metavar="URL")
     options.add_argument("--control-plane", required=True, metavar="URL")
     options.add_argument("--fixed", action="store_true", help="run the callback without its bug")
     args = options.parse_args()
-    app = application(backend=args.backend, control_plane=args.control_plane, fixed=args.fixed)
-    part.run("proxy", app, args.port)
+    app = application(
+        backend=args.backend,
+        control_plane=args.control_plane,
+        fixed=args.fixed,
+        control_stream=faulty.CONTROL_STREAMS.get(args.fault, ControlStream),
+    )
+    part.run("proxy", app, args)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def _same(answer: Answer, decision: Decision) -> bool:
 
 def _decided(decision: Decision | None) -> str:
     if decision is None:
-        return "nothing: it never saw the stream"
+        return "nothing: it never saw the stream, or never came back"
     verb = _VERBS.get(decision.decided, decision.decided)
     return f"{verb}: {_content(decision.text, decision.tool_arguments)} ({_sent(decision)})"
 
@@ -78,7 +78,7 @@ def _content(text: str, tool_arguments: str) -> str:
 def _conclusion(answer: Answer, decision: Decision | None, *, agree: bool) -> str:
     got = bool(answer.text or answer.tool_arguments)
     if decision is None:
-        return "No policy was asked: the client got the stream unfiltered." if got else "Nobody saw anything."
+        return "No policy was asked: the client got the stream unfiltered." if got else "No decision, and no answer."
     if decision.decided == "failed":
         return "The policy failed" + ("; the client got what it had put out before." if agree else ".")
     if agree:

@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -80,6 +81,7 @@ class Control:
             return _error(error.status, error.text or error.reason)
 
     async def _markers(self, request: web.Request) -> web.Response:
+        received = time.monotonic_ns()
         body = await request.read()
         try:
             offset = read_offset(request.headers.get("x-wsproxy-clock"))
@@ -89,10 +91,16 @@ class Control:
             return _error(400, str(error))
         for stream_id, markers in by_stream.items():
             self._streams.mark(stream_id, markers, clock.mono_ns)
-        return web.json_response({"accepted": sum(map(len, by_stream.values()))}, status=202)
+        return self._timed(received, {"accepted": sum(map(len, by_stream.values()))}, status=202)
 
     async def _clock(self, request: web.Request) -> web.Response:
-        return web.json_response({"boot_id": self._boot_id, "t_mono_ns": time.monotonic_ns()})
+        return self._timed(time.monotonic_ns(), {"boot_id": self._boot_id})
+
+    def _timed(self, received: int, body: dict[str, Any], status: int = 200) -> web.Response:
+        """An answer with our half of a round trip: when the request was received, and when it was answered."""
+        answer = web.json_response(body, status=status)
+        answer.headers["x-wsproxy-clock"] = f"{received} {time.monotonic_ns()}"
+        return answer
 
     async def _healthz(self, request: web.Request) -> web.Response:
         self._streams.probe()

@@ -3,8 +3,7 @@
 Strategy: a batch is accepted whole or not at all, so everything is checked before anything is kept; what is wrong is named by its place
 (`markers[3].stage`). A marker's time is the best that its sender could give:
 
-- `t_mono_ns` in a batch with an offset (`x-wsproxy-clock: OFFSET ERROR`, nanoseconds): a sender whose clock is not ours estimates from round
-  trips to `/v1/clock`, as NTP does, what to add to it, and by how much that may be wrong.
+- `t_mono_ns` of a clock that is not ours, placed by the round trips of its sender's requests, with a bound of the error (`read_offset`).
 - `t_mono_ns` with this kernel's `boot_id`: the same clock, exact.
 - `t_wall_ns`: by the wall clocks of both; the error is at least what they differ, so it is bounded by the way back from its arrival.
 - nothing: the time of arrival.
@@ -46,18 +45,31 @@ class Clock(NamedTuple):
 
 
 def read_offset(header: str | None) -> tuple[int, int] | None:
-    """The value of `x-wsproxy-clock`. Raises BadMarkers."""
-    if header is None:
+    """What a sender's `x-wsproxy-clock` says: (relay's monotonic clock minus the sender's, bound of the error), nanoseconds.
+
+    The header is `T1 [T1' T2' T3' T4']`: the sender's clock now, and an earlier round trip, sent and answered by its clock (T1', T4'), received
+    and answered by ours (T2', T3'). As NTP has it (RFC 5905, section 8) the offset is ((T2-T1)+(T3-T4))/2, wrong by at most half of the time on
+    the way. None: no round trip yet, or the two are one clock as far as that can tell.
+
+    Raises:
+        BadMarkers: it is not of that form.
+    """
+    if not header:
         return None
-    try:
-        if len(header) > 60:
-            raise ValueError
-        offset, error_ns = (int(number) for number in header.split())
-        if not 0 <= error_ns < DAY_NS:
-            raise ValueError
-    except ValueError:
-        raise BadMarkers("x-wsproxy-clock: must be two whole numbers: offset and error in nanoseconds") from None
-    return offset, error_ns
+    numbers = header.split()
+    if (
+        len(header) > 110
+        or len(numbers) not in (1, 5)
+        or not all(number.isascii() and number.isdigit() for number in numbers)
+    ):
+        raise BadMarkers("x-wsproxy-clock: must be one or five whole numbers of nanoseconds")
+    if len(numbers) == 1:
+        return None
+    t1, t2, t3, t4 = map(int, numbers[1:])
+    offset, error_ns = ((t2 - t1) + (t3 - t4)) // 2, ((t4 - t1) - (t3 - t2) + 1) // 2
+    if not 0 <= error_ns < DAY_NS:
+        raise BadMarkers("x-wsproxy-clock: an impossible round trip")
+    return None if abs(offset) <= error_ns else (offset, error_ns)
 
 
 def read_markers(body: bytes, content_type: str, clock: Clock) -> dict[str, list[Marker]]:

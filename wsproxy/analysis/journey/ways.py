@@ -1,0 +1,245 @@
+"""A course at a glance: one way per chunk through the lanes, the times between stages, what the policy did.
+
+Strategy: a chunk that passes the policy unchanged or rewritten is one way from the first lane to the last; one that the policy merged, dropped or
+made up ends or begins there. Many ways in a row that went alike are folded, so that a stream of any length fits a screen and what
+is odd stays visible.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ... import stages
+from ...wire.events import C2S, S2C
+from .attempt import DOWN, UP, WIRE_DOWN, WIRE_UP, Sighting
+from .course import Course
+from .fates import Fate, fates_down, fates_up
+from .matching import INVENT, MERGE, PASS, REPEAT, REWRITE
+
+BACKEND, CALLBACK, ENDPOINT, POLICY, CLIENT = "backend", "callback", "endpoint", "policy", "client"
+WIRE_UP_LANE, WIRE_DOWN_LANE = "wire ↑", "wire ↓"
+LANES = (BACKEND, CALLBACK, WIRE_UP_LANE, ENDPOINT, POLICY, WIRE_DOWN_LANE, CLIENT)
+_UP_LANES = {
+    BACKEND: stages.CALLBACK_BACKEND_CHUNK,
+    CALLBACK: stages.WS_SENT,
+    WIRE_UP_LANE: WIRE_UP,
+    ENDPOINT: stages.ENDPOINT_CHUNK_IN,
+    POLICY: stages.POLICY_CHUNK_IN,
+}
+_CLIENT = DOWN[3:]
+DROPPED, OWED, ENDED = "drop", "owed", "end"  # kinds of ways that end before the client, beside those of matching
+
+_FOLD = 9  # ways that went alike and stand together; of more only the ends are shown
+_ENDS = 3
+_MOST = 80  # entries of a glance
+
+
+class Way(NamedTuple):
+    """A chunk through the lanes: where it was when.
+
+    `chunk` is the number of the upstream chunk, or None for an output that no single chunk became; `out` the row of the output; `kind` what
+    the policy did with it; `inputs` how many chunks an output stands for.
+    """
+
+    t: int
+    number: int
+    chunk: int | None
+    out: int | None
+    kind: str
+    lanes: dict[str, Sighting]
+    fate: Fate | None
+    inputs: int = 1
+
+
+class Mark(NamedTuple):
+    """What happened between the chunks: START, END, ERROR, a close frame."""
+
+    t: int
+    number: int
+    lane: str
+    words: str
+
+
+class Fold(NamedTuple):
+    """Ways that are not shown because they went like those around them."""
+
+    hidden: int
+
+
+class Hop(NamedTuple):
+    """The time from one stage to the next, over all chunks that were seen at both; in milliseconds."""
+
+    before: str
+    after: str
+    chunks: int
+    p50: float
+    p95: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyWork:
+    """What the policy did: counts of its inputs and outputs by what became of them, and how long it held chunks back."""
+
+    consumed: int
+    put_out: int
+    kinds: dict[str, int]
+    dropped: int
+    owed: int
+    held: int
+    held_ms: float
+
+
+def lanes(course: Course) -> tuple[str, ...]:
+    """The lanes for which there is evidence; the policy's always, because that is where chunks join and end."""
+    seen = course.attempt.seen
+    found = {lane for lane, stage in _UP_LANES.items() if seen.get(stage)} | {POLICY}
+    found |= {WIRE_UP_LANE, WIRE_DOWN_LANE} if course.wired else set()
+    found |= {ENDPOINT} if seen.get(stages.ENDPOINT_CHUNK_OUT) else set()
+    found |= {CLIENT} if any(seen.get(stage) for stage in _CLIENT) else set()
+    return tuple(lane for lane in LANES if lane in found)
+
+
+def ways(course: Course) -> list[Way]:
+    """All ways, by the time at which they began."""
+    lost_up, lost_down = fates_up(course), fates_down(course)
+    passed_over = set(course.passed_over)
+    found = []
+    for row, sightings in enumerate(course.up.rows):
+        places = {lane: s for lane, stage in _UP_LANES.items() if (s := course.up.at(row, stage))}
+        first = next(s for s in sightings if s is not None)
+        answer = course.answer_of.get(row)
+        turn = course.turn_of[answer] if answer is not None else None
+        chunk = row if row not in course.up.extra else None
+        if answer is not None and turn is not None and turn.kind in (PASS, REWRITE):
+            places |= _down_places(course, answer)
+            found.append(Way(first.t, first.number, chunk, answer, turn.kind, places, lost_down.get(answer)))
+        else:
+            kind = MERGE if turn else DROPPED if row in passed_over else OWED if sightings[-1] is not None else ENDED
+            found.append(Way(first.t, first.number, chunk, answer, kind, places, lost_up.get(row)))
+    for row in range(len(course.down.rows)):
+        own = course.turn_of.get(row)
+        if own is None or own.kind not in (PASS, REWRITE):
+            first = course.down.first(row)
+            kind, count = (own.kind, len(own.inputs)) if own else (REPEAT, 0)
+            found.append(
+                Way(first.t, first.number, None, row, kind, _down_places(course, row), lost_down.get(row), count)
+            )
+    found.sort(key=lambda way: (way.t, way.chunk is None, way.number))
+    return found
+
+
+def _down_places(course: Course, row: int) -> dict[str, Sighting]:
+    down = course.down
+    put_out = down.at(row, stages.POLICY_CHUNK_OUT) or down.at(row, stages.ENDPOINT_CHUNK_OUT)
+    places = {POLICY: put_out} if put_out else {}
+    wire = down.at(row, WIRE_DOWN)
+    if wire:
+        places[WIRE_DOWN_LANE] = wire
+    at_client = [s for stage in _CLIENT if (s := down.at(row, stage))]
+    if at_client:
+        places[CLIENT] = at_client[-1]
+    return places
+
+
+def marks(course: Course) -> Iterator[Mark]:
+    """START, END, ERROR and the close frames."""
+    attempt = course.attempt
+    if attempt.start:
+        yield Mark(*attempt.start, WIRE_UP_LANE, "START")
+    for dir, lane in ((C2S, WIRE_UP_LANE), (S2C, WIRE_DOWN_LANE)):
+        if dir in attempt.ends:
+            yield Mark(*attempt.ends[dir], lane, "END")
+        if dir in attempt.errors:
+            point, text = attempt.errors[dir]
+            yield Mark(*point, lane, f"ERROR {text}")
+        if dir in attempt.closes:
+            close = attempt.closes[dir]
+            yield Mark(close.t, close.number, lane, f"close {close.code}")
+        elif not attempt.closes and dir in attempt.ended:
+            end = attempt.ended[dir]
+            yield Mark(end.t, end.number, lane, end.how)
+    end_note = attempt.note(stages.POLICY_END)
+    if end_note:
+        yield Mark(end_note.t, end_note.number, POLICY, "raised" if end_note.data.get("error") else "end")
+    for note in course.returned[:1]:
+        yield Mark(note.t, note.number, CLIENT, "callback ends")
+
+
+def glance(course: Course, all_ways: list[Way]) -> list[Way | Mark | Fold]:
+    """Ways and marks in the order of time, with what went alike folded."""
+    entries: list[Way | Mark] = sorted([*all_ways, *marks(course)], key=lambda one: (one.t, one.number))
+    shown: list[Way | Mark | Fold] = []
+    at = 0
+    while at < len(entries):
+        end = at + 1
+        while end < len(entries) and _alike(entries[at]) is not None and _alike(entries[end]) == _alike(entries[at]):
+            end += 1
+        if end - at > _FOLD:
+            shown += [*entries[at : at + _ENDS], Fold(end - at - 2 * _ENDS), *entries[end - _ENDS : end]]
+        else:
+            shown += entries[at:end]
+        at = end
+    if len(shown) > _MOST:
+        rest = shown[_MOST // 2 : -_MOST // 2]
+        hidden = sum(one.hidden if isinstance(one, Fold) else 1 for one in rest)
+        shown = [*shown[: _MOST // 2], Fold(hidden), *shown[-_MOST // 2 :]]
+    return shown
+
+
+def _alike(entry: Way | Mark) -> tuple[object, ...] | None:
+    if isinstance(entry, Mark):
+        return None
+    return entry.kind, entry.fate.code if entry.fate else None, entry.chunk is None, tuple(entry.lanes)
+
+
+def hops(course: Course) -> list[Hop]:
+    """The times between neighbouring stages; through the policy, of chunks that it passed on or rewrote one for one."""
+    found = []
+    for chain in (course.up, course.down):
+        for column in range(1, len(chain.stages)):
+            pairs = [(r[column - 1], r[column]) for r in chain.rows]
+            times = [b.t - a.t for a, b in pairs if a is not None and b is not None]
+            found.append((chain.stages[column - 1], chain.stages[column], times))
+        if chain is course.up and course.up.stages and course.down.stages:
+            through = [
+                course.down.first(row).t - course.consumed(course.in_rows[turn.inputs[-1]]).t
+                for row, turn in course.turn_of.items()
+                if turn.inputs
+            ]
+            found.append((course.up.stages[-1], course.down.stages[0], through))
+    return [_hop(before, after, sorted(times)) for before, after, times in found if times]
+
+
+def _hop(before: str, after: str, times: list[int]) -> Hop:
+    last = len(times) - 1
+    p50, p95 = times[last // 2], times[min(round(last * 0.95), last)]
+    return Hop(before, after, len(times), p50 / 1e6, p95 / 1e6, times[-1] / 1e6)
+
+
+def policy_work(course: Course) -> PolicyWork:
+    """The policy's balance."""
+    kinds = Counter(turn.kind for turn in course.turn_of.values())
+    count, longest = course.held
+    ended = course.over is not None and (course.stop is None or course.over.t < course.stop.t)
+    tail = len(course.in_rows) - len(course.answer_of) - len(course.passed_over)
+    return PolicyWork(
+        consumed=len(course.in_rows),
+        put_out=len(course.out_rows),
+        kinds={kind: kinds[kind] for kind in (PASS, REWRITE, MERGE, INVENT, REPEAT) if kinds[kind]},
+        dropped=len(course.passed_over) + (tail if ended else 0),
+        owed=0 if ended else tail,
+        held=count,
+        held_ms=longest / 1e6,
+    )
+
+
+def counts(course: Course) -> dict[str, int]:
+    """Chunks by stage, in the order in which they pass."""
+    seen = course.attempt.seen
+    names = [*UP, *DOWN, stages.CLIENT_REJECTED]
+    wired = {WIRE_UP, WIRE_DOWN} if course.wired else set()
+    return {name: len(seen.get(name, ())) for name in names if seen.get(name) or name in wired}
