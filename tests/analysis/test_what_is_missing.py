@@ -107,6 +107,25 @@ def test_hooks_alone_are_no_stream() -> None:
     assert result.answer == "no stream: this recording holds 1 HTTP exchange and no WebSocket."
 
 
+def test_a_hook_that_failed_is_told_beside_the_verdict() -> None:
+    story = text()
+    story.add(0.2, Response(1, S2C, 0, 1, 500, "oops", b"HTTP/1.1 500 oops\r\n\r\n"))
+    result = diagnose(Told(story.events()))
+    assert result.exit_status == 0
+    assert (
+        "an HTTP hook was answered with 500"
+        in next(one for one in result.findings if one.code == "hook-failed").sentence
+    )
+
+
+def test_chunks_that_went_up_after_the_server_s_close_are_told() -> None:
+    story = passing(begun(), words(9)[:4]).close(95, S2C).up(97, words(9)[4], until="wire").close(98, C2S)
+    result = diagnose(Told(story.events(no_marker)))
+    (late,) = [one for one in result.findings if one.code == "send-after-close"]
+    assert (late.chunk, late.ms) == (4, 2.0)
+    assert result.main is not None and result.main.code == "closed-by-server"
+
+
 def test_an_empty_recording_is_no_stream() -> None:
     assert diagnose(Told([])).answer == "no stream: nothing was recorded."
 

@@ -36,6 +36,8 @@ class Collector:
         self.connections: set[Any] = set()
         self.headers: list[dict[str, str]] = []
         self.status = 202
+        self.clocks = 0  # answered GETs
+        self.waiting = 0  # requests that came to the gate
         self.answer_headers: dict[str, str] = {}
         self.refuses: Callable[[Marker], bool] = lambda marker: False
         self.gate = threading.Event()  # requests wait here: clear it and nothing is answered
@@ -137,6 +139,7 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             collector.connections.add(self.client_address)
+            collector.waiting += 1
             collector.gate.wait(PATIENCE_SECONDS)
             assert self.path == "/v1/markers"
             assert headers["content-type"] == "application/msgpack"
@@ -149,9 +152,14 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             collector.saw(headers)
 
         def do_GET(self) -> None:
-            """`/v1/clock`, as a relay that knows nothing of clocks answers it."""
-            self.send_response(404)
+            assert self.path == "/v1/clock"
+            collector.waiting += 1
+            collector.gate.wait(PATIENCE_SECONDS)
+            collector.clocks += 1
+            self.send_response(200 if collector.answer_headers else 404)  # a relay may know nothing of clocks
             self.send_header("content-length", "0")
+            for name, value in collector.answer_headers.items():
+                self.send_header(name, value)
             self.end_headers()
 
         def log_message(self, *args: Any) -> None:

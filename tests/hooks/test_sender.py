@@ -129,12 +129,24 @@ def test_a_connection_that_died_while_idle_loses_nothing(relay: Collector) -> No
     assert not relay.of("s", "hooks.dropped")
 
 
-def test_a_relay_that_never_answers_costs_a_batch_which_is_counted(relay: Collector, fast: None) -> None:
+def test_a_relay_that_stops_answering_costs_a_batch_which_is_counted(relay: Collector, fast: None) -> None:
+    mark("s", "policy.start")
+    relay.wait_for(1, "s")
     relay.gate.clear()
     mark_many(2_000)
-    assert not relay.markers
+    relay.wait(lambda: relay.waiting > 2)
+    assert not indices(relay.of("s"))
     relay.gate.set()
     relay.wait(lambda: len(indices(relay.of("s"))) + dropped(relay, "s") >= 2_000)
+
+
+def test_a_relay_that_never_answers_is_never_sent_anything(relay: Collector, fast: None) -> None:
+    relay.gate.clear()
+    mark_many(2_000)
+    relay.wait(lambda: relay.waiting >= 3)
+    relay.gate.set()
+    assert indices(relay.wait_for(2_000, "s")) == list(range(2_000))
+    assert not relay.of("s", "hooks.dropped")
 
 
 def test_a_relay_that_does_not_accept_is_waited_for_by_nobody(install: Install) -> None:
@@ -282,15 +294,22 @@ def test_the_event_loop_turns_while_the_relay_does_nothing(relay: Collector) -> 
     assert not relay.markers
 
 
-def test_the_round_trip_of_one_request_is_told_in_the_next(relay: Collector) -> None:
+def test_each_request_tells_the_round_trip_of_the_one_before(relay: Collector) -> None:
     relay.answer_headers = {"x-wsproxy-clock": "111 222"}
+    before = time.monotonic_ns()
     for index in range(2):
         mark("s", "policy.chunk_in", index)
         relay.wait_for(index + 1, "s")
-    first, second = (headers["x-wsproxy-clock"].split() for headers in relay.headers)
-    assert len(first) == 1
-    assert second[1] == first[0] and second[2:4] == ["111", "222"]
-    assert int(first[0]) < int(second[4]) <= int(second[0])
+    first, second = ([int(number) for number in headers["x-wsproxy-clock"].split()] for headers in relay.headers)
+    assert relay.clocks == 1
+    assert first[2:4] == second[2:4] == [111, 222]
+    assert before < first[1] < first[4] <= first[0] == second[1] < second[4] <= second[0]
+
+
+def test_a_relay_that_tells_no_time_is_told_ours_only(relay: Collector) -> None:
+    mark("s", "policy.start")
+    relay.wait_for(1, "s")
+    assert len(relay.headers[0]["x-wsproxy-clock"].split()) == 1
 
 
 def test_closing_sends_what_is_queued(collector: Collector, install: Install) -> None:
@@ -303,7 +322,7 @@ def test_closing_sends_what_is_queued(collector: Collector, install: Install) ->
 def test_closing_waits_no_longer_than_asked_for_a_relay_that_does_nothing(relay: Collector) -> None:
     relay.gate.clear()
     mark("s", "policy.start")
-    relay.wait(lambda: relay.connections)
+    relay.wait(lambda: relay.waiting)
     assert marks._sender is not None
     marks._sender.close(timeout=0.05)
     assert not relay.markers

@@ -4,13 +4,13 @@ Strategy: everything that can happen on the way is one of six outcomes, and what
 business. The distinction that matters is whether the relay may have kept the batch: then it is not sent again, because
 a marker that stands twice in a recording is a wrong finding, and one that is counted as dropped is only a gap.
 
+    GET  {url}/v1/clock     first, for its round trip
     POST {url}/v1/markers   content-type: application/msgpack   authorization: Bearer {token}
                             x-wsproxy-clock: T1 [T1' T2' T3' T4']
 
-The clock header lets a relay on another host place our times, as NTP does: T1 is our monotonic clock at sending. If the
-relay answered an earlier request with `x-wsproxy-clock: T2 T3` (its clock at receiving and at answering), the next one
-repeats that round trip, with T4 our clock when the answer was there. So that the first batch can be placed too, a new connection
-asks for `/v1/clock` first. A relay that knows nothing of it loses nothing.
+The clock header lets a relay on another host place our times, as NTP does: T1 is our monotonic clock at sending. The relay
+answers each request with `x-wsproxy-clock: T2 T3` (its clock at receiving and at answering), and the next one repeats that
+round trip, with T4' our clock when the answer was there. A relay that knows nothing of it loses nothing.
 
 All but the constructor runs in the sender's thread only.
 """
@@ -67,8 +67,7 @@ class Relay:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        # Not at the module's head: a host without a relay need not load them. And not in the sender's thread: a fork in the
-        # middle of an import leaves the child, and so the host's own code there, with half a module for ever.
+        # Not at the module's head: a host without a relay need not load them. And not in the sender's thread: see `load`.
         from http.client import HTTPConnection, HTTPSConnection
         from urllib.parse import urlsplit
 
@@ -79,8 +78,7 @@ class Relay:
         parts.hostname.encode("idna")  # loads the codec that the name's look-up needs
         self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._host, self._port = parts.hostname, parts.port
-        self._path = f"{parts.path.rstrip('/')}/v1/markers"
-        self._clock_path = f"{parts.path.rstrip('/')}/v1/clock"
+        self._prefix = parts.path.rstrip("/")
         self._headers = {"content-type": "application/msgpack"}
         if token:
             if not (token.isascii() and token.isprintable()):
@@ -109,52 +107,51 @@ class Relay:
         if connection is not None:
             connection.close()
 
-    def _connected(self, *, ask_clock: bool = True) -> HTTPConnection:
+    def _connected(self) -> HTTPConnection:
+        connection = self._open()
+        if not self._trip:
+            self._ask(connection, "GET", "/v1/clock")
+            if self._connection is None:  # it closed after its answer
+                connection = self._open()
+        return connection
+
+    def _open(self) -> HTTPConnection:
         connection = self._connect(self._host, self._port, timeout=CONNECT_SECONDS)
         connection.connect()  # sets TCP_NODELAY
         connection.sock.settimeout(ANSWER_SECONDS)
-        if ask_clock and not self._trip and not self._ask_clock(connection):
-            connection.close()
-            return self._connected(ask_clock=False)
         self._connection = connection
         return connection
 
-    def _ask_clock(self, connection: HTTPConnection) -> bool:
-        """Make a first round trip; whether the connection can be used after it."""
-        sent = time.monotonic_ns()
-        connection.request("GET", self._clock_path, headers=self._headers)
-        answer = connection.getresponse()
-        arrived = time.monotonic_ns()
-        clock = answer.getheader(_CLOCK) or ""
-        if clock.replace(" ", "").isdigit():
-            self._trip = f"{sent} {clock} {arrived}"
-        return len(answer.read(65537)) <= 65536 and not answer.will_close
-
     def _exchange(self, connection: HTTPConnection, body: bytes) -> Outcome | None:
         """Post over this connection; None when it was gone before there was an answer."""
-        sent = time.monotonic_ns()
         try:
-            try:
-                headers = {**self._headers, _CLOCK: f"{sent} {self._trip}".rstrip()}
-                connection.request("POST", self._path, body, headers)
-            except ConnectionError:
-                pass  # it may have answered before it hung up
-            answer = connection.getresponse()
-            clock = answer.getheader(_CLOCK)
-            arrived = time.monotonic_ns()
-            while answer.read(65536):
-                if time.monotonic_ns() - sent > ANSWER_SECONDS * 1e9:
-                    raise TimeoutError("the answer does not end")
+            return self._meaning(self._ask(connection, "POST", "/v1/markers", body))
         except ConnectionError as error:  # RemoteDisconnected is one
             self._lost(error, Outcome.UNKNOWN)
             return None
         except Exception as error:  # no answer in time, or one that is not HTTP
             return self._lost(error, Outcome.UNKNOWN)
+
+    def _ask(self, connection: HTTPConnection, method: str, path: str, body: bytes | None = None) -> int:
+        """One request and its answer's status. Raises what http.client does."""
+        sent = time.monotonic_ns()
+        try:
+            connection.request(
+                method, self._prefix + path, body, {**self._headers, _CLOCK: f"{sent} {self._trip}".rstrip()}
+            )
+        except ConnectionError:
+            pass  # it may have answered before it hung up
+        answer = connection.getresponse()
+        arrived = time.monotonic_ns()
+        while answer.read(65536):
+            if time.monotonic_ns() - sent > ANSWER_SECONDS * 1e9:
+                raise TimeoutError("the answer does not end")
         if answer.will_close:
             self.forget()
-        if clock and clock.replace(" ", "").isdigit():
-            self._trip = f"{sent} {clock} {arrived}"
-        return self._meaning(answer.status)
+        clock = answer.getheader(_CLOCK, "").split()
+        if len(clock) == 2 and all(number.isascii() and number.isdigit() for number in clock):
+            self._trip = f"{sent} {clock[0]} {clock[1]} {arrived}"
+        return answer.status
 
     def _meaning(self, status: int) -> Outcome:
         if 200 <= status < 300:
@@ -170,5 +167,6 @@ class Relay:
 
     def _lost(self, error: Exception, outcome: Outcome) -> Outcome:
         self.said = f"{type(error).__name__}: {error}"
+        self._trip = ""  # who answers next may have another clock
         self.forget()
         return outcome

@@ -29,12 +29,6 @@ LONGEST_ID: Final = 512
 
 P = ParamSpec("P")
 
-if os.environ.get(ADDRESS):
-    # There will be marks. What the first one would have to import is imported now, because then it would take a while, and a
-    # fork in another thread meanwhile would leave the child with a module that is locked for ever.
-    import encodings.idna  # noqa: F401
-    import http.client  # noqa: F401
-
 _off = False
 _sender: Sender | None = None
 _deciding = threading.RLock()
@@ -162,5 +156,5 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)  # now: a fork in the middle of the first mark must find it
-if os.environ.get(ADDRESS):
+if os.environ.get(ADDRESS):  # there will be marks: what the first would have to import, the import of this does
     load()

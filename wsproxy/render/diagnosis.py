@@ -37,7 +37,11 @@ def diagnosis_lines(diagnosis: Diagnosis, width: int, *, wrap: bool = False) -> 
                 f"{one.severity}: {one.sentence}", width, "  ", "yellow" if one.severity != LOST else "red"
             )
         yield from _evidence(diagnosis, one, width)
-    notes = [one for one in diagnosis.findings if one.severity == NOTE and one.sentence not in diagnosis.answer]
+    notes = [
+        one
+        for one in diagnosis.findings
+        if one.severity == NOTE and not one.unknown and one.sentence not in diagnosis.answer
+    ]
     for one in notes:
         yield from _wrapped(one.sentence, width, "  ", "dim")
     told = shown if main is not None else diagnosis.findings

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ... import stages
 from ...wire.events import C2S, S2C
-from ..journey.attempt import WIRE_DOWN, Attempt, Journey
+from ..journey.attempt import WIRE_DOWN, WIRE_UP, Attempt, Journey
 from ..journey.chunks import BLOCKED, FINISH
 from ..journey.course import Course
 from .findings import LOST, NOTE, WARNING, Finding, chunks, finding, instant, span
@@ -20,6 +20,7 @@ def ending(journey: Journey, course: Course) -> Iterator[Finding]:
     """What there is to say of the end."""
     if course.wired:
         yield from _closes(course)
+        yield from _after_close(course)
         yield from _no_close(journey, course)
     elif not course.client_left:
         yield from _unseen_end(course)
@@ -54,6 +55,21 @@ def _closes(course: Course) -> Iterator[Finding]:
         yield finding(
             "closed-by-server", sentence, stage=WIRE_DOWN, chunk=last, evidence=(close.number,), severity=severity
         )
+
+
+def _after_close(course: Course) -> Iterator[Finding]:
+    """Chunks that the client sent to somebody who had said goodbye; the other way round is a chunk's own fate."""
+    close = course.attempt.closes.get(S2C)
+    late = [s for s in course.attempt.seen.get(WIRE_UP, ()) if close is not None and s.t > close.t]
+    if close is not None and late and not course.client_closed_first:
+        by = late[0].t - close.t
+        sentence = (
+            f"the client sent {chunks(len(late))} after the control plane's close frame ({instant(close.t)}), "
+            f"the first {span(by)} later: nobody read {'it' if len(late) == 1 else 'them'}"
+        )
+        number = course.number_of(late[0].number)
+        evidence = (close.number, late[0].number)
+        yield finding("send-after-close", sentence, stage=WIRE_UP, chunk=number, ms=by / 1e6, evidence=evidence)
 
 
 def _no_close(journey: Journey, course: Course) -> Iterator[Finding]:
@@ -185,5 +201,9 @@ def recording(journey: Journey) -> Iterator[Finding]:
     elif journey.cut in ("torn", "unfinished"):
         words = "the relay was killed while it recorded; every event up to there is whole"
         yield finding("recording-cut", words, severity=NOTE)
+    for point, status in journey.refusals[:1]:
+        more = f" (and {len(journey.refusals) - 1} more)" if len(journey.refusals) > 1 else ""
+        sentence = f"an HTTP hook was answered with {status} at {instant(point.t)}{more}"
+        yield finding("hook-failed", sentence, evidence=(point.number,))
     if journey.dropped:
         yield finding("markers-dropped", f"hooks made {journey.dropped:,} markers more and could not deliver them")

@@ -146,6 +146,9 @@ class Journey:
     gaps: list[Gap]
     ending: Ending | None
     error_ns: int  # the largest error bound of a marker's time
+    refusals: list[tuple[Point, int]] = field(
+        default_factory=list
+    )  # HTTP answers of 400 and above, upgrades not counted
     last_t: int = 0
 
     @property

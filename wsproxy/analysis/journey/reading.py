@@ -76,6 +76,7 @@ def read(recording: Source) -> Journey:
         gaps=reader.gaps,
         ending=recording.ending,
         error_ns=reader.error_ns,
+        refusals=reader.refusals,
         last_t=reader.last_t,
     )
 
@@ -125,6 +126,7 @@ class _Reader:
         self.assembler = Assembler(_LIMIT)
         self.exchanges = self.markers = self.dropped = self.error_ns = self.last_t = 0
         self.gaps: list[Gap] = []
+        self.refusals: list[tuple[Point, int]] = []
         self._conns: dict[int, Attempt] = {}
         self._upgrades: dict[int, int] = {}  # exchange number of the upgrade request, by connection
         self._said: dict[int, tuple[Point, Dir]] = {}  # the last message, by connection
@@ -159,6 +161,8 @@ class _Reader:
             if attempt.asked is not None and event.exchange == self._upgrades.get(event.conn, event.exchange):
                 attempt.answered, attempt.status = Point(t, number), event.status
                 attempt.by_relay = event.by == "relay"
+            elif event.status >= 400 and len(self.refusals) < _KEPT:
+                self.refusals.append((Point(t, number), event.status))
         elif isinstance(event, End):
             self._assemble(number, event)
             self._attempt(event.conn).ended.setdefault(
