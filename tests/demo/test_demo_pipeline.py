@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import signal
@@ -183,7 +182,6 @@ asyncio.run(main())
     assert not any(alive(pid) for pid in pids)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("wsproxy.__main__") is None, reason="there is no relay yet")
 @pytest.mark.parametrize("fixed", [False, True])
 async def test_through_the_relay_only_fixed_delivers_the_slow_block_and_all_is_recorded(
     fixed: bool, tmp_path: Path

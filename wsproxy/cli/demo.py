@@ -160,7 +160,7 @@ def _tell(stories: list[Story]) -> None:
     screen.print([(stories[0].conclusion, style)])
     if len(stories) > 1:
         agreed = sum(story.agree for story in stories)
-        screen.print([(f"So did {agreed} of {len(stories)} requests agree with their policy.", "bold")])
+        screen.print([(f"In {agreed} of {len(stories)} requests the client got what the policy put out.", "bold")])
     screen.flush()
 
 
