@@ -16,10 +16,10 @@ from ..render.screen import Screen
     epilog="""\b
 Examples:
   wsproxy diagnose @last                what became of the newest stream
-  wsproxy diagnose recordings/*.msgpack one line each, and what they have in common
+  wsproxy diagnose recordings/*.msgpack one line each, and a summary
 
 \b
-Exit status: 0 nothing lost, 1 something was (or that cannot be told), 2 not a recording.
+Exit status: 0 nothing lost, 1 something lost or in doubt, 2 no recording.
 """
 )
 @click.argument("recs", metavar="REC...", nargs=-1, required=True)

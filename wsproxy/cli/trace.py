@@ -16,7 +16,7 @@ from ..render.screen import Screen
 Examples:
   wsproxy trace @last                   the newest stream at a glance
   wsproxy trace @last --chunk 6         one chunk through the six steps
-  wsproxy trace @last --blocked         the policy's BLOCKED chunk, and where it ended
+  wsproxy trace @last --blocked         the policy's block, and its end
 
 \b
 Exit status: 0; 1 when the chunk that was asked for did not reach the client.
