@@ -116,7 +116,8 @@ def test_a_header_without_a_field_is_refused(tmp_path: Path) -> None:
 
 _WRITE_AND_READ = """
 import resource, sys
-from wsproxy.recording.format import FramePacker, Frame, Header, pack_header
+from wsproxy.recording.format import Frame, Header, pack_header
+from wsproxy.recording.frame_packer import FramePacker
 from wsproxy.recording.reader import Recording
 path, megabytes, what = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 if what == "write":

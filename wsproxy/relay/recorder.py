@@ -20,8 +20,9 @@ from ..recording.reader import Recording
 from ..wire import http1
 from ..wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Request, Response, WireEvent
 from ..wire.tap import Tap
+from .lane import Lane
 from .rules import BODY_LIMIT, StreamRule
-from .streams import Lane, Stream, Streams
+from .streams import Stream, Streams
 
 Feed = Callable[[bytes, int], None]
 CONTINUED = "what these pieces are part of stands in another recording"

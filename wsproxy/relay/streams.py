@@ -1,10 +1,8 @@
 """Recordings that are being written: one per stream, one per relay run for exchanges of no stream, one per odd connection.
 
-Strategy: a `Stream` is a recording with its counts; a `Lane` is one connection's share of it (packers, byte counts, digests). A stream
-whose last lane is released gets its trailer and its file is closed; a late marker or exchange opens it again, and another
-trailer follows. `Streams` finds them by id and remembers the finished ones, so that what comes late still finds its file.
-
-Cost: on the hot path (`Lane.frames_recorder`) one digest update and one write per read.
+Strategy: a `Stream` is a recording with its counts; a `Lane` is one connection's share of it. A stream whose
+last lane is released gets its trailer and its file is closed; a late marker or exchange opens it again, and another trailer follows.
+`Streams` finds them by id and remembers the finished ones, so that what comes late still finds its file.
 """
 
 from __future__ import annotations
@@ -14,12 +12,13 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from ..recording.folder import file_name
-from ..recording.format import DirTotals, Event, FramePacker, Header, Marker, Open, Totals, Trailer, pack_event
+from ..recording.format import DirTotals, Event, Header, Marker, Open, Totals, Trailer, pack_event
 from ..recording.writer import Durability, RecordingWriter
-from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Superseding, WireEvent
+from ..wire.events import C2S, S2C, Dir
+from .lane import Lane
 
 LINGER_NS = 1_000_000_000  # how long a recording that only markers use stays open
 GIVEN_UP_KEPT = 100  # failed recordings that /healthz can name
@@ -37,34 +36,6 @@ def boot_id() -> str:
         return f"{socket.gethostname()}-{time.time_ns() - time.monotonic_ns():x}"[:64]
 
 
-class _Account:
-    """What passed in one direction of a lane."""
-
-    __slots__ = ("ahead", "bytes", "frames", "kept", "sha")
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.frames = 0
-        self.sha = hashlib.sha256()
-        self.kept = 0  # bytes of the open HTTP body that were kept
-        self.ahead = 0  # bytes that were counted as read and stand in the next event again
-
-    def count(self, event: WireEvent, wire: Iterable[bytes]) -> None:
-        """Count the wire bytes of an event; a piece has none until something supersedes it."""
-        self.frames += isinstance(event, Frame)
-        for part in wire:
-            skip = min(self.ahead, len(part))
-            self.ahead -= skip
-            self.add(part[skip:] if skip else part)
-
-    def add(self, data: bytes) -> None:
-        self.bytes += len(data)
-        self.sha.update(data)
-
-    def totals(self) -> DirTotals:
-        return DirTotals(self.bytes, self.frames, self.sha.hexdigest())
-
-
 class _Sum:
     """The trailer's view of one direction: `Totals` events added up."""
 
@@ -79,84 +50,6 @@ class _Sum:
 
     def totals(self) -> DirTotals:
         return DirTotals(self._bytes, self._frames, self._sha.hexdigest())
-
-
-class Lane:
-    """One connection's share of one recording."""
-
-    __slots__ = ("_rebuilding", "accounts", "conn", "packers", "stream")
-
-    def __init__(self, stream: Stream, conn: int) -> None:
-        base = stream.writer.header.start_mono_ns
-        self.stream = stream
-        self.conn = conn
-        self.packers = {dir: FramePacker(conn, dir, base) for dir in (C2S, S2C)}
-        self.accounts = {dir: _Account() for dir in (C2S, S2C)}
-        self._rebuilding = {dir: Superseding() for dir in (C2S, S2C)}
-
-    def add(self, events: list[WireEvent], t: int) -> None:
-        """Record events of any kind."""
-        stream = self.stream
-        base = stream.writer.header.start_mono_ns
-        out: list[bytes] = []
-        wire = 0
-        for event in events:
-            account = self.accounts[event.dir]
-            before = account.bytes
-            if not isinstance(event, Piece):
-                account.count(event, self._rebuilding[event.dir].wire_bytes(event))
-            wire += account.bytes - before
-            if isinstance(event, Frame | Part | Piece):
-                self.packers[event.dir].pack([event], out)
-            else:
-                out.append(pack_event(self._trim(account, event) if isinstance(event, Body) else event, base))
-        stream.events += len(events)
-        stream.writer.write(out, len(events), wire, t)
-
-    def count_reads(self, dir: Dir, pending: bytes) -> None:
-        """From here on a direction is counted as it is read (`frames_recorder`), not by its events (`add`).
-
-        Args:
-            pending: what was read before and has no event yet.
-        """
-        self.accounts[dir].add(pending)
-
-    def count_events(self, dir: Dir, pending: bytes) -> None:
-        """The opposite of `count_reads`: `pending` was counted, and stands in an event that is still to come."""
-        self.accounts[dir].ahead = len(pending)
-
-    def frames_recorder(self, dir: Dir, cut: Callable[[bytes, int], list[WireEvent]]) -> Callable[[bytes, int], None]:
-        """The hot path: a function that records what one read brought in a direction that carries nothing but frames.
-
-        A closure over what it needs: attribute look-ups and one more call layer cost 0.3 µs per read.
-
-        Args:
-            cut: makes events of the bytes.
-        """
-        account, stream, pack = self.accounts[dir], self.stream, self.packers[dir].pack
-        digest, write = account.sha.update, stream.writer.write
-
-        def record(data: bytes, t: int) -> None:
-            events = cut(data, t)
-            size = len(data)
-            account.bytes += size
-            digest(data)
-            out: list[bytes] = []
-            pack(events, out)
-            count = len(events)
-            stream.events += count
-            write(out, count, size, t)
-
-        return record
-
-    def _trim(self, account: _Account, body: Body) -> Body:
-        """Keep a body up to the limit, count the rest."""
-        room = self.stream.keep_body - account.kept
-        account.kept = 0 if body.end else account.kept + len(body.raw)
-        if len(body.raw) <= room:
-            return body
-        kept = body.raw[: max(room, 0)]
-        return body._replace(raw=kept, omitted=len(body.raw) - len(kept))
 
 
 class Stream:
