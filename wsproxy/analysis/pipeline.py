@@ -58,6 +58,27 @@ def read_message(value: Any) -> PipelineMessage | None:
     return message
 
 
+def words(message: PipelineMessage) -> str:
+    """What a message of the pipeline says, without its JSON."""
+    if message.type == "START":
+        parts = [message.model or "", f'"{message.prompt}"' if message.prompt else ""]
+        return "  ".join(part for part in parts if part)
+    if message.type == "ERROR":
+        return message.error or ""
+    parts = []
+    if message.text is not None and (message.text or not message.role):
+        parts.append(f'"{message.text}"')
+    if message.role and not message.text and not message.tool_calls:
+        parts.append(f"role={message.role}")
+    for call in message.tool_calls:
+        parts.append(f"tool[{call.index}] {call.name + ' ' if call.name else ''}{call.arguments}".rstrip())
+    if message.finish_reason:
+        parts.append(f"finish={message.finish_reason}")
+    if message.tokens is not None:
+        parts.append(f"usage={message.tokens} tokens")
+    return "  ".join(parts)
+
+
 def _read_choices(message: PipelineMessage, choices: Any) -> None:
     for choice in choices if isinstance(choices, list) else []:
         if not isinstance(choice, dict):

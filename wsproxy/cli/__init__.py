@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..errors import WsproxyError
+from .configuration import defaults
 
 _COMMANDS = {
     "record": "Relay and record: stand between a client and a server.",
@@ -17,6 +18,7 @@ _COMMANDS = {
     "show": "Show a recording: frames of both directions, one order.",
     "trace": "Follow a chunk through the six steps, with the time at each.",
     "diagnose": "What went wrong, where, by how much; the evidence.",
+    "diff": "Two recordings, aligned: what differs, down to the field.",
     "verify": "Prove that a recording is whole and exact.",
     "demo": "The whole pipeline on this machine, with the famous bug in it.",
 }
@@ -41,6 +43,14 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"wsproxy.cli.{name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name and command and not set(rest) & set(ctx.help_option_names):
+            ctx.default_map = {name: defaults(command, name, _COMMANDS)}
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands without loading any of them."""

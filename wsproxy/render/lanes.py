@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from ..analysis.journey.matching import INVENT, MERGE, PASS, REPEAT, REWRITE
 from ..analysis.journey.path import Path, Step
 from ..analysis.journey.ways import DROPPED, ENDED, LANES, OWED, POLICY, WIRE_DOWN_LANE, Fold, Mark, Way
+from ..analysis.pipeline import words
 from ..analysis.secrets import mask_text
 from ..analysis.trace import Trace, Track
 from .screen import PIPE_WIDTH, Line
 from .text import count, escape, preview
-from .timeline import words
 
 _CELL = {lane: max(len(lane) + 1, 7) for lane in LANES}
 _OWN_LINE = 40  # cells for the content, below which a lost chunk's goes below its lanes

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..analysis.pipeline import PipelineMessage, read_message
+from ..analysis.pipeline import read_message, words
 from ..analysis.secrets import mask_field, mask_json, mask_text
 from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
@@ -235,27 +235,6 @@ class Timeline:
     }
 
 
-def words(message: PipelineMessage) -> str:
-    """What a message of the pipeline says, without its JSON."""
-    if message.type == "START":
-        parts = [message.model or "", f'"{message.prompt}"' if message.prompt else ""]
-        return "  ".join(part for part in parts if part)
-    if message.type == "ERROR":
-        return message.error or ""
-    parts = []
-    if message.text is not None and (message.text or not message.role):
-        parts.append(f'"{message.text}"')
-    if message.role and not message.text and not message.tool_calls:
-        parts.append(f"role={message.role}")
-    for call in message.tool_calls:
-        parts.append(f"tool[{call.index}] {call.name + ' ' if call.name else ''}{call.arguments}".rstrip())
-    if message.finish_reason:
-        parts.append(f"finish={message.finish_reason}")
-    if message.tokens is not None:
-        parts.append(f"usage={message.tokens} tokens")
-    return "  ".join(parts)
-
-
 def _hex_preview(data: bytes) -> str:
     return data[:32].hex(" ")
 
@@ -278,4 +257,4 @@ def _indented(text: str) -> Iterator[Line]:
         yield [("          " + line, "")]
 
 
-__all__ = ["Item", "Timeline", "hex_dump", "words"]
+__all__ = ["Item", "Timeline", "hex_dump"]
