@@ -259,6 +259,27 @@ def not_json() -> Story:
     return passing(story, words(7)[3:], since=70).policy_ends(150).server_closes(151)
 
 
+def not_json_from_a_policy() -> Story:
+    """The endpoint's middleware sees no chunk in what it sends, either."""
+    story = passing(begun(), words(7)[:3])
+    story.up(70, words(7)[3]).down(70.5, words(7)[3], until="policy.chunk_out")
+    story.frame(70.8, S2C, b'{"type": "CHUNK", "data": ')
+    return passing(story, words(7)[4:], since=90).policy_ends(150).server_closes(151)
+
+
+def failed_validation_unmarked() -> Story:
+    """Hooks without call sites see what goes into the callback and what comes out, and not what it rejects."""
+    story, unseen = begun(), ("ws.sent", "ws.received", "client.control_in", "client.normalized")
+    for n, chunk in enumerate(words(7)):
+        story.up(10 + n * 20, chunk, without=unseen)
+        if n == 1:
+            bad = {key: value for key, value in chunk.items() if key not in ("choices", "model")}
+            story.down(10.5 + n * 20, bad, until="wire", without=unseen)
+        else:
+            story.down(10.5 + n * 20, chunk, without=unseen)
+    return story.policy_ends(232).client_closes(232)
+
+
 #: name: (story, code with both, with frames alone, with markers alone); None: not to be asked.
 CAUSES: dict[Callable[[], Story], tuple[str | None, str | None, str | None]] = {
     text: (FINE, FINE, FINE),
@@ -298,6 +319,8 @@ CAUSES: dict[Callable[[], Story], tuple[str | None, str | None, str | None]] = {
     start_refused: ("start-refused", "start-refused", None),
     never_opened: ("never-opened", None, "never-opened"),
     not_json: ("not-json", "not-json", None),
+    not_json_from_a_policy: ("not-json", "not-json", None),
+    failed_validation_unmarked: ("failed-validation", "failed-validation", None),
 }
 VIEWS = {"both": anything, "frames": no_marker, "markers": is_marker}
 CASES = [
@@ -317,3 +340,10 @@ def test_each_cause_is_told_by_its_code(story: Callable[[], Story], view: str, c
     assert "\n" not in result.answer
     for one in result.findings:
         assert set(one.evidence) <= set(result.items), one
+
+
+def test_a_send_into_a_closed_connection_is_not_called_sent() -> None:
+    seen = tool_call_up().client_closes(427).down(623, block(), until="policy.chunk_out")
+    seen.mark(623.1, "endpoint.chunk_out", {"chunk": block(), "after_close": True}, 0)
+    assert "though the endpoint gave it to the closed connection at 0.6231 s" in diagnose(Told(seen.events())).answer
+    assert "though the endpoint says 'sent' at 0.6231 s" in diagnose(Told(too_late().events())).answer

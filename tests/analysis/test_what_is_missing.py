@@ -107,6 +107,18 @@ def test_hooks_alone_are_no_stream() -> None:
     assert result.answer == "no stream: this recording holds 1 HTTP exchange and no WebSocket."
 
 
+def test_marked_hooks_of_a_call_in_one_piece_are_no_stream_that_was_never_opened() -> None:
+    story = Story()
+    for ms, hook in ((0, "async_pre_call_hook"), (40, "async_post_call_success_hook")):
+        story.mark(ms, "callback.invoked", {"function": hook}).mark(
+            ms + 3, "callback.completed", {"function": hook, "duration_ns": 3_000_000, "result": "NoneType"}
+        )
+    result = diagnose(Told(story.events()))
+    assert (result.verdict, result.exit_status) == ("no-stream", 0)
+    story.mark(50, "callback.invoked", {"function": "async_post_call_streaming_iterator_hook"})
+    assert diagnose(Told(story.events())).findings[0].code == "never-opened"
+
+
 def test_a_hook_that_failed_is_told_beside_the_verdict() -> None:
     story = text()
     story.add(0.2, Response(1, S2C, 0, 1, 500, "oops", b"HTTP/1.1 500 oops\r\n\r\n"))

@@ -104,11 +104,12 @@ class Peer:
 
 @dataclass
 class Running:
-    """A started process. `trouble` is filled when it is stopped."""
+    """A started process. `trouble` is filled when it is stopped; `control_port` is where wsproxy takes markers."""
 
     pid: int
     port: int
     site: Site
+    control_port: int = 0
     trouble: list[str] = field(default_factory=list)
 
 
@@ -233,7 +234,8 @@ def _await_ready(running: Running, process: subprocess.Popen[bytes], ready: IO[b
                 line = ready.readline()
                 if not line:
                     break
-                running.port = int(loads(line)["port"])
+                ports = loads(line)
+                running.port, running.control_port = int(ports["port"]), int(ports.get("control_port", 0))
                 return
         elif _accepts(running.port):
             return

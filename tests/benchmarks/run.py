@@ -60,7 +60,7 @@ def run(plan: Run) -> Result:
                 echo = stack.enter_context(started(ECHO, 0, folder / "echo"))
                 if plan.peer.name != "none":
                     proxy = stack.enter_context(started(plan.peer, echo.port, folder / plan.peer.name))
-                sent = _drive(plan, proxy or echo, proxy, result)
+                sent = drive(plan, proxy or echo, proxy, result)
         except (NotReady, OSError, json.JSONDecodeError, subprocess.TimeoutExpired) as exc:
             result.problems.append(f"{type(exc).__name__}: {exc}")
             return result
@@ -72,7 +72,7 @@ def run(plan: Run) -> Result:
     return result
 
 
-def _drive(plan: Run, target: Running, proxy: Running | None, result: Result) -> dict[str, int]:
+def drive(plan: Run, target: Running, proxy: Running | None, result: Result) -> dict[str, int]:
     """Run the load generator against `target`, fill the result, return what each stream sent."""
     memory_before = memory_kib(proxy.pid) if proxy else 0
     with _load_generator(plan, target.port) as load:

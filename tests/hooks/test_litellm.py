@@ -140,7 +140,7 @@ def test_steps_1_and_6_are_seen_without_touching_any_code(collector: Collector, 
     assert contents(collector.of("whole", "client.to_client")) == [(0, "A"), (1, "B")]
     assert [marker["stage"] for marker in collector.of("whole")] == [
         "callback.invoked",
-        *("callback.backend_chunk", "callback.yielded", "client.to_client") * 2,
+        *("callback.backend_chunk", "client.to_client", "callback.yielded") * 2,
         "callback.completed",
     ]
     assert collector.of("whole")[0]["data"]["request"] == {

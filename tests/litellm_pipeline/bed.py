@@ -7,9 +7,14 @@
                   control plane                   control_plane.py: FastAPI, one of wsproxy.demo's policies
 
 Strategy: LiteLLM takes seconds to start, so a bed is started once and serves many requests. Each request says in its
-headers which policy it wants, how long the judge thinks and whether the callback is the fixed one; START carries these
-headers to the control plane. The first request warms the pipeline up: LiteLLM imports a good deal only then (1.5 s), and
-a deadline of 102 ms should not be measured on that.
+headers which policy it wants, how long the judge thinks and whether the callback is the fixed one; START carries
+these headers to the control plane.
+
+Hooks send to the relay's control port, so LiteLLM and the control plane must know it, and the relay the control
+plane's port: that one is bound here, before all of them, and handed on when it may listen.
+
+The first request warms the pipeline up: LiteLLM imports a good deal only then (1.5 s), and a deadline of 102 ms
+should not be measured on that.
 """
 
 from __future__ import annotations
@@ -17,9 +22,11 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,34 +38,44 @@ import httpx
 import wsproxy
 from wsproxy.demo.outcome import Chunk, Folded, fold
 from wsproxy.demo.process import Part, running
+from wsproxy.recording.format import Marker
 
 from . import litellm_proxy
 from .journal import Journal
+from .litellm_proxy import Hooks, plain_environment
 
 ANSWER_SECONDS = 60.0
 RECORDING_SECONDS = 20.0
 POLL_SECONDS = 0.02
 
-CONTROL_PLANE = "tests.litellm_pipeline.control_plane"
+CONTROL_PLANES: dict[Hooks, str] = {
+    "none": "tests.litellm_pipeline.control_plane",
+    "no code": "tests.litellm_pipeline.control_plane",
+    "call sites": "tests.litellm_pipeline.instrumented_control_plane",
+}
+BACKLOG = 512
 
 
 @dataclass(frozen=True)
 class Question:
     """A request of the client.
 
-    `policy` is "noop", "allcaps", "raises", "judge" or "indulgent" (a judge that allows everything); `judge_delay` is how
-    long the judge thinks, in seconds; `fixed` asks for the callback without the bug.
+    `policy` is "noop", "allcaps", "raises", "judge", "indulgent" (a judge that allows everything) or "incomplete";
+    `judge_delay` is how long the judge thinks, in seconds; `fixed` asks for the callback without the bug, `garbled` for a
+    second chunk that is no JSON.
     """
 
     prompt: str
     policy: str = "noop"
     judge_delay: float = 0.005
     fixed: bool = False
+    garbled: bool = False
 
     @property
     def headers(self) -> dict[str, str]:
         asked = {"x-policy": self.policy, "x-judge-delay": str(self.judge_delay)}
-        return asked | {"x-callback-fixed": "1"} if self.fixed else asked
+        wishes = {"x-callback-fixed": self.fixed, "x-garbled": self.garbled}
+        return asked | {name: "1" for name, wished in wishes.items() if wished}
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,10 @@ class Bed:
         out: where the relay records to; `recordings` in `folder` by default.
         fixed: every request gets the callback without the bug.
         chunk_interval: seconds between two chunks of the backend.
+        hooks: how the callback and the control plane are hooked: "none"; "no code", by entries in LiteLLM's YAML, the
+            middleware and the wrapper of the policy; "call sites", by calls of the loggers.
+        markers_url: where the hooks send to; by default to the bed's relay.
+        markers_token: what they identify themselves with.
 
     Raises:
         PartFailed: on entering, when a process does not come up; the message has its own words.
@@ -113,6 +134,9 @@ class Bed:
         out: Path | None = None,
         fixed: bool = False,
         chunk_interval: float = 0.002,
+        hooks: Hooks = "none",
+        markers_url: str | None = None,
+        markers_token: str | None = None,
     ) -> None:
         self.folder = folder
         self.out = out or folder / "recordings"
@@ -121,9 +145,14 @@ class Bed:
         self.provider_key = f"sk-planted-provider-{secrets.token_hex(24)}"
         self.callback = Journal(folder / "callback.jsonl")
         self.control_plane = Journal(folder / "control_plane.jsonl")
+        self.control_plane_logs: list[Path] = []  # one for each time it was started
+        self.litellm_log = folder / "litellm.log"
         self.startup_seconds = 0.0
         self._with_relay = relay
         self._fixed = fixed
+        self._hooks: Hooks = hooks
+        self._markers_url = markers_url
+        self._markers_token = markers_token
         self._control_plane_process = AsyncExitStack()
         self._stack = AsyncExitStack()
 
@@ -132,11 +161,13 @@ class Bed:
         async with AsyncExitStack() as stack:
             self.backend = await stack.enter_async_context(self._backend())
             stack.push_async_callback(self._control_plane_process.aclose)
-            self.control_plane_port = await self._start_control_plane(port=0)
+            listener = stack.enter_context(_bound())
+            self.control_plane_port = int(listener.getsockname()[1])
             self.base_url = f"http://127.0.0.1:{self.control_plane_port}"
             if self._with_relay:
                 self.relay = await stack.enter_async_context(self._relay())
                 self.base_url = self.relay.url
+            await self._start_control_plane(listener)
             settings = litellm_proxy.Settings(
                 backend_url=self.backend.url,
                 control_plane_url=self.base_url,
@@ -144,6 +175,8 @@ class Bed:
                 provider_key=self.provider_key,
                 callback_journal=self.callback.path,
                 fixed_callback=self._fixed,
+                hooks=self._hooks,
+                markers=self._markers(),
             )
             url = await stack.enter_async_context(litellm_proxy.running(settings, self.folder))
             authorization = {"authorization": f"Bearer {self.client_key}"}
@@ -190,10 +223,15 @@ class Bed:
         try:
             yield
         finally:
-            await self._start_control_plane(port=self.control_plane_port)
+            with _bound(self.control_plane_port) as listener:
+                await self._start_control_plane(listener)
 
-    async def recording(self, stream_id: str) -> wsproxy.Recording:
+    async def recording(self, stream_id: str, *, marked: Collection[str] = ()) -> wsproxy.Recording:
         """The recording of a stream, finished and with every connection that the callback opened for it.
+
+        Args:
+            marked: stages whose markers must be there too, as often as they are named: markers come when the stream may
+                be long over.
 
         Raises:
             TimeoutError: there is none within 20 s.
@@ -207,12 +245,15 @@ class Bed:
                 except wsproxy.RecordingError as error:  # its header is being written
                     found = str(error)
                     continue
-                kinds = [type(event).__name__ for event in recording.events()]
+                events = list(recording.events())
+                kinds = [type(event).__name__ for event in events]
+                missing = Counter(marked) - Counter(event.stage for event in events if isinstance(event, Marker))
                 assert recording.ending is not None
                 expected = self._connections(stream_id)
-                if recording.ending.state == "finished" and kinds.count("Totals") == expected:
+                if recording.ending.state == "finished" and kinds.count("Totals") == expected and not missing:
                     return recording
                 found = f"{path.name} is {recording.ending.state}, not of {expected} connections: {kinds}"
+                found += f", and without {sorted(missing)}" if missing else ""
             await asyncio.sleep(POLL_SECONDS)
         raise TimeoutError(f"no finished recording of {stream_id}: {found}")
 
@@ -223,21 +264,52 @@ class Bed:
 
     def _backend(self) -> AbstractAsyncContextManager[Part]:
         arguments = ["wsproxy.demo.backend", "--chunk-interval", str(self.chunk_interval)]
-        return running("backend", arguments, log=self.folder / "backend.log")
+        environment = plain_environment()
+        return running("backend", arguments, log=self.folder / "backend.log", environment=environment)
 
     def _relay(self) -> AbstractAsyncContextManager[Part]:
-        upstream = f"ws://127.0.0.1:{self.control_plane_port}"
-        arguments = ["wsproxy", "record", "--upstream", upstream, "--out", str(self.out)]
-        arguments += ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]
-        return running("relay", arguments, log=self.folder / "relay.log", ready_fd=True)
+        return relay(self.folder / "relay.log", out=self.out, upstream=f"ws://127.0.0.1:{self.control_plane_port}")
 
-    async def _start_control_plane(self, *, port: int) -> int:
-        """Start the control plane; the port where it listens."""
-        arguments = [CONTROL_PLANE, "--port", str(port), "--judge-url", self.backend.url]
-        arguments += ["--journal", str(self.control_plane.path)]
-        starting = running("control_plane", arguments, log=self.folder / "control_plane.log")
-        part = await self._control_plane_process.enter_async_context(starting)
-        return part.port
+    def _markers(self) -> dict[str, str]:
+        """The environment of what is hooked."""
+        if self._hooks == "none":
+            return {}
+        url = self._markers_url or f"http://127.0.0.1:{self.relay.ready['control_port']}"
+        token = {} if self._markers_token is None else {"WSPROXY_TOKEN": self._markers_token}
+        return {"WSPROXY_MARKERS": url, **token}
+
+    async def _start_control_plane(self, listener: socket.socket) -> None:
+        """Start the control plane on a bound socket, which is closed here: when the process dies, nobody listens."""
+        listener.listen(BACKLOG)
+        log = self.folder / f"control_plane-{len(self.control_plane_logs)}.log"
+        self.control_plane_logs.append(log)
+        arguments = [CONTROL_PLANES[self._hooks], "--listen-fd", str(listener.fileno())]
+        arguments += ["--judge-url", self.backend.url, "--journal", str(self.control_plane.path)]
+        starting = running(
+            "control_plane",
+            arguments,
+            log=log,
+            inherited=[listener.fileno()],
+            environment=plain_environment() | self._markers(),
+        )
+        await self._control_plane_process.enter_async_context(starting)
+        listener.close()
+
+
+def relay(log: Path, *, out: Path, upstream: str, token: str | None = None) -> AbstractAsyncContextManager[Part]:
+    """A `wsproxy record` in a process of its own, on ports of its own choice."""
+    arguments = ["wsproxy", "record", "--upstream", upstream, "--out", str(out)]
+    arguments += ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]
+    arguments += [] if token is None else ["--token", token]
+    return running("relay", arguments, log=log, ready_fd=True, environment=plain_environment())
+
+
+def _bound(port: int = 0) -> socket.socket:
+    """A socket that is bound to 127.0.0.1 and refuses connections, because it does not listen yet."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
 
 
 async def wsproxy_command(*arguments: str) -> tuple[int, str]:

@@ -6,7 +6,12 @@
 Strategy: a reader task fills a queue with backend chunks; the policy (one of wsproxy.demo's) is an async generator over
 that queue; what it yields is sent. The request picks its policy (header `x-policy`) and how long its judge thinks
 (`x-judge-delay`, seconds), so one process serves every test. The judge is the backend's; `indulgent` is the same policy
-before a judge that allows everything, which this process plays itself.
+before a judge that allows everything, which this process plays itself; `incomplete` leaves fields out of its second chunk.
+With `x-garbled` the second chunk goes out cut in half: no JSON.
+
+It is instrumented the way that needs no call sites: `StreamMarkers` around the application and `instrument_policy_stream`
+around the policy (steps 3 and 4), which do nothing unless WSPROXY_MARKERS is set. The other way, by the loggers, is
+`instrumented_control_plane.py`.
 
 The journal has one JSON line per message, with its exact text. Three events tell apart what the famous bug mixes up:
 `says_sent` is the endpoint's own log, written before the send as the real one does; `sent` means that the server took
@@ -18,6 +23,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -28,7 +34,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 
 from wsproxy.demo.outcome import Chunk
-from wsproxy.demo.policies import POLICIES, PolicyContext
+from wsproxy.demo.policies import POLICIES, Policy, PolicyContext
+from wsproxy.hooks import StreamMarkers, instrument_policy_stream
 
 INDULGENT_VERDICT = {"verdict": "allow", "probability": 0.01, "explanation": "everything is allowed here"}
 
@@ -48,6 +55,21 @@ def caller_header(request_data: dict[str, Any], name: str) -> str | None:
     return None if value is None else str(value)
 
 
+class IncompletePolicy:
+    """Passes every chunk, the second without `choices` and `model`."""
+
+    name = "incomplete"
+
+    async def generate_response_stream(
+        self, context: PolicyContext, incoming_stream: AsyncIterator[Chunk]
+    ) -> AsyncIterator[Chunk]:
+        number = 0
+        async for chunk in incoming_stream:
+            lacking = ("choices", "model") if number == 1 else ()
+            yield {key: value for key, value in chunk.items() if key not in lacking}
+            number += 1
+
+
 class ControlPlane:
     """The two endpoints, and the journal of what crossed them."""
 
@@ -61,6 +83,11 @@ class ControlPlane:
         self.journal_file.write(json.dumps(line) + "\n")
 
     def application(self) -> FastAPI:
+        app = self.routes()
+        app.add_middleware(StreamMarkers)
+        return app
+
+    def routes(self) -> FastAPI:
         app = FastAPI()
         app.post("/api/hooks/{hook}")(self.hook)
         app.websocket("/stream/{stream_id}")(self.stream)
@@ -71,12 +98,17 @@ class ControlPlane:
         self, stream_id: str, request_data: dict[str, Any], incoming: AsyncIterator[Chunk]
     ) -> AsyncIterator[Chunk]:
         """What the policy that the request asks for makes of `incoming`."""
+        policy, context = self.policy(stream_id, request_data)
+        return instrument_policy_stream(stream_id, policy, incoming).run(context)
+
+    def policy(self, stream_id: str, request_data: dict[str, Any]) -> tuple[Policy, PolicyContext]:
+        """The policy that the request asks for, and what it is told of the stream."""
         name = caller_header(request_data, "x-policy") or "noop"
         judge_url = self.judge_url
         if name == "indulgent":
             name, judge_url = "judge", f"{self.own_url}/indulgent"
-        context = PolicyContext(stream_id=stream_id, request=request_data, judge_url=judge_url)
-        return POLICIES[name]().generate_response_stream(context, incoming)
+        policy = IncompletePolicy() if name == IncompletePolicy.name else POLICIES[name]()
+        return policy, PolicyContext(stream_id=stream_id, request=request_data, judge_url=judge_url)
 
     async def hook(self, hook: str, request: Request) -> Response:
         text = (await request.body()).decode()
@@ -123,9 +155,12 @@ class ControlPlane:
             return
         incoming: asyncio.Queue[Chunk | None] = asyncio.Queue()
         reader = asyncio.create_task(self.read(websocket, stream_id, incoming))
+        garbled = caller_header(start["data"], "x-garbled") is not None
+        sent = 0
         try:
             async for chunk in self.policy_stream(stream_id, start["data"], until_none(incoming)):
-                await self.send(websocket, stream_id, {"type": "CHUNK", "data": chunk})
+                await self.send(websocket, stream_id, {"type": "CHUNK", "data": chunk}, cut=garbled and sent == 1)
+                sent += 1
             await self.send(websocket, stream_id, {"type": "END"})
         except Exception as error:
             await self.send(websocket, stream_id, {"type": "ERROR", "error": str(error)})
@@ -154,9 +189,14 @@ class ControlPlane:
         message: dict[str, Any] = json.loads(text)
         return message
 
-    async def send(self, websocket: WebSocket, stream_id: str, message: dict[str, Any]) -> None:
-        """Send, and go on as if it had been sent when it could not be: so does the real endpoint."""
+    async def send(self, websocket: WebSocket, stream_id: str, message: dict[str, Any], *, cut: bool = False) -> None:
+        """Send, and go on as if it had been sent when it could not be: so does the real endpoint.
+
+        Args:
+            cut: send the first half of the text only.
+        """
         text = compact(message)
+        text = text[: len(text) // 2] if cut else text
         self.journal("says_sent", stream_id, text)
         try:
             await websocket.send_text(text)
@@ -185,15 +225,16 @@ class AnnouncedServer(uvicorn.Server):
         print(json.dumps({"ready": "control_plane", "port": sockets[0].getsockname()[1]}), flush=True)
 
 
-def main() -> None:
+def main(kind: type[ControlPlane] = ControlPlane) -> None:
     options = argparse.ArgumentParser(description="A control plane whose policy each request picks itself.")
-    options.add_argument("--port", type=int, default=0)
+    options.add_argument("--listen-fd", type=int, required=True, metavar="N", help="descriptor of a listening socket")
     options.add_argument("--judge-url", required=True, help="base URL of the server with the model `judge`")
     options.add_argument("--journal", type=Path, required=True, help="gets one JSON line per message")
     args = options.parse_args()
-    listener = socket.create_server(("127.0.0.1", args.port), backlog=512)
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s")
+    listener = socket.socket(fileno=args.listen_fd)
     own_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    app = ControlPlane(args.journal, args.judge_url, own_url).application()
+    app = kind(args.journal, args.judge_url, own_url).application()
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     AnnouncedServer(config).run(sockets=[listener])
 

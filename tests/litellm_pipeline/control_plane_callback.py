@@ -1,7 +1,8 @@
 """The callback of the real pipeline, as it runs inside LiteLLM: the client of everything that crosses the relay.
 
 Strategy: this is other people's code, told again. The bed copies the file beside LiteLLM's config, so it stands alone:
-stdlib, httpx, websockets and litellm, nothing of wsproxy, and runs with LiteLLM 1.77 and 1.106 alike.
+stdlib, httpx, websockets and litellm, nothing of wsproxy, and runs with LiteLLM 1.77 and 1.106 alike. How its owners would
+instrument it is `instrumented_callback.py`.
 
 The famous bug is in here on purpose. After each backend chunk the control plane is polled for POLL_SECONDS and, when
 the backend has ended, until nothing came for as long; then the receive is cancelled, END goes up and the socket is
@@ -24,7 +25,7 @@ from typing import Any
 import httpx
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.types.utils import ModelResponse, ModelResponseStream
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
@@ -35,6 +36,8 @@ JOURNAL = os.environ.get("CALLBACK_JOURNAL")
 POLL_SECONDS = 0.05
 HOOK_TIMEOUT_SECONDS = 10.0
 END_TIMEOUT_SECONDS = 30.0
+
+REQUIRED = ("choices", "model", "created")
 
 Message = dict[str, Any]
 
@@ -89,15 +92,29 @@ class ControlPlaneStream:
                 journal("rejected", self.stream_id, "a binary message")
                 continue
             journal("received", self.stream_id, text)
-            message: Message = json.loads(text)
-            if message.get("type") != "CHUNK":
-                self.ended = True
-                return None
             try:
-                return ModelResponseStream.model_validate(message["data"])
-            except (KeyError, ValidationError) as error:
+                message = self.parse(text)
+                if message.get("type") != "CHUNK":
+                    self.ended = True
+                    return None
+                return self.normalize(message["data"])
+            except (KeyError, ValueError) as error:  # no JSON, no data, no valid chunk: pydantic's are ValueErrors
                 journal("rejected", self.stream_id, str(error))
         return None
+
+    def parse(self, text: str) -> Message:
+        """The message in a text. Raises ValueError when it is no JSON."""
+        message: Message = json.loads(text)
+        return message
+
+    def normalize(self, chunk: dict[str, Any]) -> ModelResponseStream:
+        """A control chunk as LiteLLM has them. Raises ValueError for one that no client could be given.
+
+        LiteLLM's own validation fills in what is missing, and would let an empty chunk through.
+        """
+        if missing := [name for name in REQUIRED if chunk.get(name) is None]:
+            raise ValueError(f"no {', '.join(missing)}")
+        return ModelResponseStream.model_validate(chunk)
 
     async def drain(self, seconds: float) -> AsyncIterator[ModelResponseStream]:
         """Control chunks until `seconds` pass without one, or the end."""
@@ -113,6 +130,8 @@ class ControlPlaneStream:
 
 class ControlPlaneCallback(CustomLogger):
     """Sends every request, response and stream of the LiteLLM proxy to the control plane."""
+
+    stream_class = ControlPlaneStream
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any
@@ -141,7 +160,7 @@ class ControlPlaneCallback(CustomLogger):
             async for chunk in response:
                 yield chunk
             return
-        stream = ControlPlaneStream(stream_id, connection)
+        stream = self.stream_class(stream_id, connection)
         try:
             await stream.send({"type": "START", "data": request_data})
             async for backend_chunk in response:

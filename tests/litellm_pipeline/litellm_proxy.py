@@ -1,21 +1,26 @@
-"""The real `litellm` proxy as a child process, with our callback beside its config.
+"""The real `litellm` proxy as a child process, with the callback beside its config, hooked or not.
 
 Strategy: LiteLLM cannot take port 0 and say what it got, nor print a ready line; so it gets a port that was free just
 now and is ready when it answers /health/liveliness. The wait has a deadline, and ends at once when the process does.
+
+`WSPROXY_TEST_LITELLM` may be of another environment, with another LiteLLM and without wsproxy (msgpack it must have):
+hooks are found there by PYTHONPATH.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import httpx
 
@@ -25,7 +30,23 @@ READY_SECONDS = 120.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
 
-CALLBACK = Path(__file__).with_name("control_plane_callback.py")
+Hooks = Literal["none", "no code", "call sites"]
+"""How the callback is hooked: not; by entries in LiteLLM's YAML around it; by calls in it."""
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+CALLBACKS: dict[Hooks, list[str]] = {
+    "none": ["control_plane_callback.instance"],
+    "no code": ["wsproxy_hooks.before", "control_plane_callback.instance", "wsproxy_hooks.after"],
+    "call sites": ["instrumented_callback.instance"],
+}
+FILES: dict[Hooks, list[str]] = {
+    "none": ["control_plane_callback.py"],
+    "no code": ["control_plane_callback.py", "wsproxy_hooks.py"],
+    "call sites": ["control_plane_callback.py", "instrumented_callback.py"],
+}
+"""What stands beside the config, by the hooks."""
 
 CONFIG = """\
 model_list:
@@ -35,7 +56,7 @@ model_list:
       api_base: {backend_url}/v1
       api_key: {provider_key}
 litellm_settings:
-  callbacks: ["control_plane_callback.instance"]
+  callbacks: {callbacks}
   telemetry: false
   num_retries: 0
 """
@@ -51,6 +72,9 @@ class Settings:
     provider_key: str
     callback_journal: Path
     fixed_callback: bool
+    hooks: Hooks = "none"
+    markers: Mapping[str, str] = field(default_factory=dict)
+    """The environment that tells hooks where to send."""
 
 
 def program() -> Path:
@@ -66,8 +90,10 @@ async def running(settings: Settings, folder: Path) -> AsyncIterator[str]:
         PartFailed: it ended before it answered, or did not answer within 120 s.
     """
     config, log = folder / "config.yaml", folder / "litellm.log"
-    config.write_text(CONFIG.format(backend_url=settings.backend_url, provider_key=settings.provider_key))
-    shutil.copy(CALLBACK, folder)
+    fields = {"backend_url": settings.backend_url, "provider_key": settings.provider_key}
+    config.write_text(CONFIG.format(**fields, callbacks=json.dumps(CALLBACKS[settings.hooks])))
+    for name in FILES[settings.hooks]:
+        shutil.copy(HERE / name, folder)
     port = _free_port()
     command = [str(program()), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
@@ -95,15 +121,21 @@ def _free_port() -> int:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    # A proxy setting of the machine would send loopback traffic elsewhere.
-    inherited = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
-    return inherited | {
+    hooked = {**settings.markers, "PYTHONPATH": str(ROOT)} if settings.hooks != "none" else {}
+    return plain_environment() | {
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_MASTER_KEY": settings.client_key,
         "CONTROL_PLANE_URL": settings.control_plane_url,
         "CALLBACK_JOURNAL": str(settings.callback_journal),
         "CALLBACK_FIXED": "1" if settings.fixed_callback else "0",
+        **hooked,
     }
+
+
+def plain_environment() -> dict[str, str]:
+    """Ours, without a proxy that would send loopback traffic elsewhere, and without settings of wsproxy."""
+    kept = os.environ.items()
+    return {key: value for key, value in kept if not (key.lower().endswith("_proxy") or key.startswith("WSPROXY_"))}
 
 
 async def _answers(url: str, process: asyncio.subprocess.Process, log: Path) -> None:

@@ -24,6 +24,8 @@ BLOCK_DELIVERED = Question("drop the table", policy="judge")
 BLOCK_LOST = Question("drop the table", policy="judge", judge_delay=SLOW_JUDGE)
 BLOCK_AWAITED = Question("drop the table", policy="judge", judge_delay=SLOW_JUDGE, fixed=True)
 POLICY_FAILS = Question("Say hello", policy="raises")
+CHUNK_INCOMPLETE = Question("Say hello", policy="incomplete")
+CHUNK_GARBLED = Question("Say hello", garbled=True)
 
 # Without the failing policy: how far the callback gets before it reads of the failure is a race.
 QUESTIONS = {

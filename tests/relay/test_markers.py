@@ -17,7 +17,7 @@ from wsproxy.relay.streams import boot_id
 from wsproxy.wire.events import Frame
 
 from .raw import DEADLINE, MASK, frame
-from .relay_process import RelayProcess, assert_whole
+from .relay_process import RelayProcess, assert_passed, assert_whole
 from .test_routing import goodbye
 
 GOOD: dict[str, Any] = {"stream_id": "abc", "stage": "policy.chunk_in"}
@@ -107,6 +107,22 @@ def test_a_batch_that_is_too_large_is_refused_and_the_relay_lives(relay: RelayPr
     assert post(relay, [GOOD] * 20_001)[0] == 400
     assert post(relay, b"x" * (9 << 20))[0] == 413
     assert post(relay, GOOD)[0] == 202
+
+
+def test_the_relay_relays_and_records_after_all_of_that(relay: RelayProcess) -> None:
+    client, server = relay.open_websocket("/stream/abc")
+    for bad in [bad for bad, _ in BAD] + [b"x" * (9 << 20)]:
+        assert post(relay, bad)[0] in (400, 413)
+        assert post(relay, bad, packed=True)[0] in (400, 413)
+    for _ in range(3):
+        client.send(frame(b"hello", mask=MASK))
+        server.read(len(client.sent) - len(server.received))
+    assert post(relay, GOOD, packed=True)[0] == 202
+    goodbye(client, server)
+    relay.stop()
+    recording = relay.recording("abc")
+    assert_passed(recording, client, server)
+    assert [m.stage for m in recording.markers()] == [GOOD["stage"]]
 
 
 def test_markers_before_during_and_after_a_connection_stand_in_its_recording(relay: RelayProcess) -> None:

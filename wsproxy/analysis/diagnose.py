@@ -25,7 +25,8 @@ from .diagnosis.travel import travel
 from .diagnosis.words import CLIENT_HOOK
 from .journey.attempt import WIRE_DOWN, WIRE_UP, Attempt, Journey
 from .journey.course import Course
-from .journey.reading import Item, Source, pick, read
+from .journey.picking import pick
+from .journey.reading import Item, Source, read
 from .secrets import mask_text
 
 FINE, NO_STREAM = "fine", "no-stream"

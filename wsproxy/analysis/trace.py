@@ -19,7 +19,8 @@ from .journey.attempt import Attempt
 from .journey.chunks import digest, unwrap
 from .journey.course import Course
 from .journey.path import Path, path_down, path_up
-from .journey.reading import Item, Source, pick, read
+from .journey.picking import pick
+from .journey.reading import Item, Source, read
 from .journey.ways import Fold, Hop, Mark, PolicyWork, Way, counts, glance, hops, lanes, policy_work, ways
 from .pipeline import PipelineMessage, read_message
 

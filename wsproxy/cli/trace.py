@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import click
 
 from ..analysis.trace import trace
@@ -43,6 +45,7 @@ def command(
     """
     if sum((chunk is not None, grep is not None, blocked)) > 1:
         raise click.UsageError("--chunk, --grep and --blocked each choose a chunk: give one of them")
+    gc.set_threshold(100_000)  # a journey is all tuples that stay: looking for cycles in them took 0.4 s of 2
     result = trace(open_recording(rec, folder), chunk=chunk, grep=grep, blocked=blocked)
     if as_json:
         for line in result.to_json():

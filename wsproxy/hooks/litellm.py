@@ -64,7 +64,7 @@ class _Outside(Observer):
     def __init__(self, stream_id: str, request: dict[str, object]) -> None:
         self._stream_id = stream_id
         self._request = request
-        self._chunks = ChunkMarks(stream_id, stages.CALLBACK_YIELDED, stages.CLIENT_TO_CLIENT)
+        self._chunks = ChunkMarks(stream_id, stages.CLIENT_TO_CLIENT, stages.CALLBACK_YIELDED)
         self._totals = Totals()
 
     def begun(self) -> None:

@@ -1,7 +1,7 @@
 """The msgpack layout: one map per event. `recordings/FORMAT.md` is this module in prose.
 
 Strategy: every event type has one row in `_PACKERS` (event → map) and one in `_READERS` (map → event). Frames, parts and pieces are the
-hot path: their maps are written from prepared bytes instead of through the packer.
+hot path, markers too: their maps are written from prepared bytes instead of through the packer.
 
 Times in a file are nanoseconds since the header's start: the packers subtract it.
 """
@@ -9,25 +9,14 @@ Times in a file are nanoseconds since the header's start: the packers subtract i
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import msgpack
 
-from ..wire.events import (
-    C2S,
-    S2C,
-    Body,
-    Dir,
-    End,
-    Frame,
-    Opaque,
-    Part,
-    Piece,
-    Request,
-    Response,
-    WireEvent,
-)
+from ..wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Request, Response, WireEvent
 from .frame_packer import FramePacker
+from .marker_packer import marker_heads, marker_tail, pack_timed, pack_untimed
 
 FORMAT = "wsproxy"
 VERSION = (1, 0)
@@ -163,17 +152,10 @@ def pack_event(event: Event, base: int) -> bytes:
         out: list[bytes] = []
         FramePacker(event.conn, event.dir, base).pack([event], out)
         return b"".join(out)
-    if type(event) is Marker:  # they come by thousands: 1.5 µs less than by the table
-        marker = {"kind": "marker", "t": event.t - base, "stage": event.stage}
-        if event.index is not None:
-            marker["index"] = event.index
-        if event.data is not None:
-            marker["data"] = event.data
-        if event.source:
-            marker["source"] = event.source
-        if event.error_ns:
-            marker["error_ns"] = event.error_ns
-        return _pack(marker)
+    if type(event) is Marker:
+        heads, tail = marker_heads(event.stage), marker_tail(event.source)
+        data = None if event.data is None else _pack(event.data)
+        return b"".join(pack_timed([pack_untimed(event.t, heads, tail, event.index, data, event.error_ns)], base))
     if isinstance(event, Unknown):
         return _pack(event.fields)
     fields: dict[str, Any] = {"kind": type(event).__name__.lower()}
@@ -192,8 +174,31 @@ def pack_event(event: Event, base: int) -> bytes:
 
 # --- map → event -----------------------------------------------------------------------------------------------------
 
+# Frames and markers come by the hundred thousand: what is ordinary is checked in one expression (0.5 µs instead of 1.3), and made without the
+# constructor of named tuples (0.1 µs instead of 0.3).
+_new = tuple.__new__
+_of_frame = itemgetter("payload", "mask", "conn", "dir", "t", "fin", "rsv", "opcode")
+
 
 def _frame(m: dict[str, Any]) -> Frame:
+    payload, mask, conn, dir, t, fin, rsv, opcode = _of_frame(m)
+    if (
+        type(payload) is not bytes
+        or (mask is not None and (type(mask) is not bytes or len(mask) != 4))
+        or not (type(conn) is type(t) is type(rsv) is type(opcode) is int)
+        or (dir != C2S and dir != S2C)
+        or "length" in m
+        or "form" in m
+    ):
+        return _odd_frame(m)
+    size = len(payload)
+    form = 7 if size < 126 else 16 if size < 65536 else 64
+    b0 = (0x80 if fin else 0) | (rsv & 7) << 4 | (opcode & 15)
+    return _new(Frame, (conn, dir, t, b0, mask, size, form, payload))
+
+
+def _odd_frame(m: dict[str, Any]) -> Frame:
+    """One in parts, of an odd form, or malformed."""
     payload = _bytes(m, "payload")
     mask = m["mask"]
     if mask is not None and (type(mask) is not bytes or len(mask) != 4):
@@ -208,6 +213,21 @@ def _frame(m: dict[str, Any]) -> Frame:
         raise FormatError("'form' is impossible")
     b0 = (0x80 if m["fin"] else 0) | (_int(m, "rsv") & 7) << 4 | (_int(m, "opcode") & 15)
     return Frame(_int(m, "conn"), _dir(m), _int(m, "t"), b0, mask, length, form, payload)
+
+
+def _marker(m: dict[str, Any]) -> Marker:
+    get = m.get
+    t, stage, index, source, error_ns = m["t"], m["stage"], get("index"), get("source"), get("error_ns", 0)
+    if (
+        type(t) is int
+        and type(stage) is str
+        and (index is None or type(index) is int)
+        and (source is None or type(source) is str)
+        and type(error_ns) is int
+    ):
+        return _new(Marker, (t, stage, index, get("data"), source, error_ns))
+    fields = (_int(m, "t"), _str(m, "stage"), _opt_int(m, "index"), m.get("data"), _opt_str(m, "source"))
+    return Marker(*fields, _count(m, "error_ns"))
 
 
 def _dir_totals(m: dict[str, Any]) -> DirTotals:
@@ -233,9 +253,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "open": lambda m: Open(
         _int(m, "conn"), _int(m, "t"), _str(m, "client"), _str(m, "upstream"), _opt_str(m, "error")
     ),
-    "marker": lambda m: Marker(
-        _int(m, "t"), _str(m, "stage"), _opt_int(m, "index"), m.get("data"), _opt_str(m, "source"), _count(m, "error_ns")
-    ),
+    "marker": _marker,
     "gap": lambda m: Gap(_int(m, "t"), _int(m, "until"), _int(m, "events"), _int(m, "bytes"), _str(m, "reason")),
     "trailer": lambda m: Trailer(
         _int(m, "t"), _int(m, "events"), _int(m, "markers"), _int(m, "gaps"),
@@ -310,14 +328,15 @@ def read_header(m: Any) -> Header:
 
 def read_event(m: Any) -> Event:
     """The event of a map that is not the first. Raises FormatError."""
-    if not isinstance(m, dict) or type(m.get("kind")) is not str:
+    kind = m.get("kind") if type(m) is dict else None
+    if type(kind) is not str:
         raise FormatError("an object that is no event map")
-    reader = _READERS.get(m["kind"])
+    reader = _READERS.get(kind)
     if reader is None:
-        return Unknown(m["kind"], m)
+        return Unknown(kind, m)
     try:
         return reader(m)
     except KeyError as missing:
-        raise FormatError(f"a {m['kind']} without {missing}") from None
+        raise FormatError(f"a {kind} without {missing}") from None
     except (TypeError, AttributeError) as error:
-        raise FormatError(f"a malformed {m['kind']}: {error}") from None
+        raise FormatError(f"a malformed {kind}: {error}") from None

@@ -75,16 +75,15 @@ class Recording:
         """
         maps = self._maps(follow)
         next(maps, None)  # the header
-        trailer = False
+        event: Event | None = None
         for offset, m in maps:
             try:
                 event = read_event(m)
             except FormatError as error:
                 self.ending = Ending("damaged", offset, os.path.getsize(self.path) - offset, str(error))
                 return
-            trailer = isinstance(event, Trailer)
             yield event
-        if trailer and self.ending is not None and self.ending.state == "unfinished":
+        if isinstance(event, Trailer) and self.ending is not None and self.ending.state == "unfinished":
             self.ending = self.ending._replace(state="finished", reason=None)
         elif self.ending is not None and self.ending.state in ("unfinished", "torn") and self.is_open():
             self.ending = self.ending._replace(state="open", reason="a relay is writing it")

@@ -3,10 +3,12 @@
 Strategy: a small aiohttp application beside the relay, on the same loop and its own port. `/healthz` is for machines that start and watch
 services: 200 while recordings can be written, 503 with the reason while they cannot. `/metrics` is Prometheus text. `POST /v1/markers`
 collects stage markers, `/v1/clock` lets a sender on another host compare clocks. With a token, everything but /healthz asks for it.
+A batch of markers is read in slices, so that no frame waits for all of it, and written when all of it is good, before the answer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 import socket
@@ -17,7 +19,8 @@ from typing import Any
 from aiohttp import web
 
 from ..wire.events import C2S, S2C, Dir
-from .markers import BODY_LIMIT, BadMarkers, Clock, read_markers, read_offset
+from .marker_clock import BadMarkers, Clock, read_offset
+from .markers import BODY_LIMIT, MarkerBatch
 from .server import Relay
 from .streams import Streams, boot_id
 
@@ -86,12 +89,14 @@ class Control:
         try:
             offset = read_offset(request.headers.get("x-wsproxy-clock"))
             clock = Clock(time.monotonic_ns(), time.time_ns(), self._boot_id, offset)
-            by_stream = read_markers(body, request.headers.get("Content-Type", ""), clock)
+            batch = MarkerBatch(body, request.headers.get("Content-Type", ""), clock)
+            for _ in batch.slices():
+                await asyncio.sleep(0)
         except BadMarkers as error:
             return _error(400, str(error))
-        for stream_id, markers in by_stream.items():
+        for stream_id, markers in batch.by_stream.items():
             self._streams.mark(stream_id, markers, clock.mono_ns)
-        return self._timed(received, {"accepted": sum(map(len, by_stream.values()))}, status=202)
+        return self._timed(received, {"accepted": sum(map(len, batch.by_stream.values()))}, status=202)
 
     async def _clock(self, request: web.Request) -> web.Response:
         return self._timed(time.monotonic_ns(), {"boot_id": self._boot_id})

@@ -15,7 +15,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from ..recording.folder import file_name
-from ..recording.format import DirTotals, Event, Header, Marker, Open, Totals, Trailer, pack_event
+from ..recording.format import DirTotals, Event, Header, Open, Totals, Trailer, pack_event
+from ..recording.marker_packer import Untimed, pack_timed
 from ..recording.writer import Durability, RecordingWriter
 from ..wire.events import C2S, S2C, Dir
 from .lane import Lane
@@ -112,12 +113,11 @@ class Stream:
         if not self._lanes and not self._stays_open:
             self.finish(t)
 
-    def mark(self, markers: list[Marker], t: int) -> None:
+    def mark(self, markers: list[Untimed], t: int) -> None:
         """Add stage markers, in one write."""
-        base = self.writer.header.start_mono_ns
         self._markers += len(markers)
         self.events += len(markers)
-        self.writer.write([pack_event(marker, base) for marker in markers], len(markers), 0, t)
+        self.writer.write(pack_timed(markers, self.writer.header.start_mono_ns), len(markers), 0, t)
 
     @property
     def is_idle(self) -> bool:
@@ -215,10 +215,10 @@ class Streams:
     def durability(self) -> Durability:
         return self._durability
 
-    def mark(self, stream_id: str, markers: list[Marker], t: int) -> None:
+    def mark(self, stream_id: str, markers: list[Untimed], t: int) -> None:
         """Add stage markers to the recording of a stream, which may have ended, or not have begun."""
         self.markers += len(markers)
-        stream = self.of(stream_id, min(marker.t for marker in markers))
+        stream = self.of(stream_id, min(markers)[0])
         stream.mark(markers, t)
         if stream.is_idle:
             self._lingering[stream] = t

@@ -69,16 +69,23 @@ class Inflater:
         out: list[bytes] = []
         size = 0
         ended = False  # by a final block: what may follow is an empty block, or nothing but the tail
-        view = memoryview(payload)
+        short = len(payload) < _STEP
         try:
             # In steps of input, so that what zlib hands back as unconsumed stays small.
             for at in range(0, len(payload) + 1, _STEP):
-                pending = bytes(view[at : at + _STEP])
+                pending = payload if short else payload[at : at + _STEP]
                 if at + _STEP > len(payload):
                     pending += _TAIL
                 while pending and not (ended and pending == _TAIL):
                     piece = self._zlib.decompress(pending, min(_STEP, self._limit + 1 - size))
                     pending = self._zlib.unconsumed_tail
+                    if (
+                        short
+                        and self._takeover
+                        and not (pending or out or self._zlib.eof)
+                        and len(piece) <= self._limit
+                    ):
+                        return piece, False  # an ordinary message: one call, nothing to join
                     size += len(piece)
                     out.append(piece)
                     if size > self._limit:

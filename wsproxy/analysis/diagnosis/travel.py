@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ... import stages
 from ...wire.events import C2S, S2C
 from ..journey.attempt import WIRE_DOWN, WIRE_UP, Journey
-from ..journey.chunks import missing
+from ..journey.chunks import AFTER_CLOSE, missing
 from ..journey.course import Course
 from ..journey.fates import Fate, fates_down, fates_up
 from ..journey.path import reason
@@ -87,7 +87,8 @@ def _never_sent(course: Course, rows: list[int], fate: Fate) -> Told:
     sentence = f"{listening(course)}; {maker(course)} {name(course, rows)} {came} ({instant(made.t)}) {where}"
     sent = course.down.at(rows[0], stages.ENDPOINT_CHUNK_OUT)
     if sent is not None and course.wired:
-        sentence += f", though the endpoint says 'sent' at {instant(sent.t)}"
+        said = "gave it to the closed connection" if sent.flags & AFTER_CLOSE else "says 'sent'"
+        sentence += f", though the endpoint {said} at {instant(sent.t)}"
     unknown = None
     if error > abs(late):
         unknown = f"the marker's time is known to ±{span(error)} only; hooks on the relay's kernel give exact times"

@@ -20,6 +20,9 @@ TEXT, TOOL, FINISH, BLOCKED, NO_CHOICES, NO_MODEL, NO_CREATED = 1, 2, 4, 8, 16, 
 CONTENT = TEXT | TOOL | FINISH
 """A chunk with none of these (a usage chunk, an empty delta) is missed by nobody."""
 
+AFTER_CLOSE = 128
+"""Not of the chunk but of who saw it: it was handed to a connection that was over, and the hook said so."""
+
 _REQUIRED = ((NO_CHOICES, "choices"), (NO_MODEL, "model"), (NO_CREATED, "created"))
 _is_block = re.compile(r"\W{0,8}BLOCKED").match
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=repr).encode
@@ -51,13 +54,19 @@ def identify(chunk: Any) -> Identity:
             if not isinstance(choice, dict):
                 continue
             delta, finish = choice.get("delta"), choice.get("finish_reason")
-            essence.append((_lean(choice.get("index")), _lean(delta), _lean(finish)))
+            index = choice.get("index")
+            # _lean is for what is odd: a whole number and None are lean already.
+            essence.append((
+                index if type(index) is int else _lean(index),
+                _lean(delta),
+                None if finish is None else _lean(finish),
+            ))  # fmt: skip
             if finish:
                 flags |= FINISH
             if isinstance(delta, dict):
                 content = delta.get("content")
                 if content and isinstance(content, str):
-                    flags |= TEXT | (BLOCKED if _is_block(content) else 0)
+                    flags |= TEXT | (BLOCKED if "BLOCKED" in content[:15] and _is_block(content) else 0)
                 if delta.get("tool_calls"):
                     flags |= TOOL
         return Identity(hash(tuple(essence)) or 1, flags)
@@ -73,6 +82,9 @@ def _lean(value: Any) -> Any:
         kept = []
         for key, item in value.items():
             if item is None or item == "":  # most fields of most chunks
+                continue
+            if type(item) is str and key != "type":
+                kept.append((key, item))
                 continue
             if type(item) is dict or type(item) is list:
                 item = _lean(item)

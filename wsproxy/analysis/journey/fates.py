@@ -107,14 +107,13 @@ def _lost_down(course: Course, row: int, last: int) -> Fate | None:
             return None  # nobody looked further
         if stop is not None and here.t > stop.t - RACE_NS:
             return Fate("too-late-never-sent", WIRE_DOWN, max(here.t - stop.t, 0) / 1e6, here.point)
-        if following == stages.ENDPOINT_CHUNK_OUT:
-            return Fate("not-sent-by-endpoint", following, None, here.point)
-        if following == WIRE_DOWN:
+        if following in (stages.ENDPOINT_CHUNK_OUT, WIRE_DOWN):
             if any(
                 dir == S2C and 0 <= point.t - here.t + RACE_NS < BURST_NS for point, dir, _ in course.attempt.foreign
             ):
-                return None  # it was, as something that is no message: that is the finding
-            return Fate("sent-not-on-wire", WIRE_DOWN, None, here.point)
+                return None  # it was sent, as something that is no message: that is the finding
+            code = "sent-not-on-wire" if following == WIRE_DOWN else "not-sent-by-endpoint"
+            return Fate(code, following, None, here.point)
         return Fate("not-received", following, None, here.point) if here.flags & CONTENT else None
     if wire is not None:
         if stop is not None and wire.t > stop.t:
@@ -124,6 +123,8 @@ def _lost_down(course: Course, row: int, last: int) -> Fate | None:
             return Fate("undelivered", stages.CLIENT_CONTROL_IN, None, wire.point)
         if following is None and chain.stages[column] == WIRE_DOWN:
             return _unread(course, wire)
+        if wire.essence and missing(wire.flags) and chain.stages[column] != stages.CLIENT_NORMALIZED:
+            return _invalid(wire)
     if following is not None and here.flags & CONTENT:
         if chain.stages[column] in (WIRE_DOWN, stages.WS_RECEIVED):
             there, end = wire or here, course.attempt.ends.get(C2S)
@@ -142,6 +143,8 @@ def _unread(course: Course, wire: Sighting) -> Fate | None:
     if end is not None and end.t - BURST_NS < wire.t <= end.t and (not ups or ups[-1].t < wire.t):
         ours = course.attempt.ends[C2S]
         return Fate("arrived-not-read", stages.CLIENT_CONTROL_IN, (ours.t - wire.t) / 1e6, wire.point)
-    if wire.essence and missing(wire.flags):
-        return Fate("failed-validation", stages.CLIENT_REJECTED, None, wire.point)
-    return None
+    return _invalid(wire) if wire.essence and missing(wire.flags) else None
+
+
+def _invalid(wire: Sighting) -> Fate:
+    return Fate("failed-validation", stages.CLIENT_REJECTED, None, wire.point)

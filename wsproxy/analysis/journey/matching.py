@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
+from ..subsequences import increasing
 from .attempt import Sighting
 from .chunks import CONTENT
 
@@ -101,25 +101,8 @@ def _pair_gaps(
 def out_of_order(matched: Sequence[int]) -> list[int]:
     """The fewest positions that must have moved: what is outside a longest increasing run of the matched ones."""
     known = [(j, i) for j, i in enumerate(matched) if i >= 0]
-    if all(a[1] < b[1] for a, b in pairwise(known)):
-        return []
-    ends: list[int] = []  # smallest last value of an increasing run of each length
-    last: list[int] = []  # index in `known` of that value
-    previous = [-1] * len(known)
-    for n, (_, i) in enumerate(known):
-        length = bisect_left(ends, i)
-        if length == len(ends):
-            ends.append(i)
-            last.append(n)
-        else:
-            ends[length], last[length] = i, n
-        previous[n] = last[length - 1] if length else -1
-    kept = set()
-    n = last[-1]
-    while n >= 0:
-        kept.add(n)
-        n = previous[n]
-    return [j for n, (j, _) in enumerate(known) if n not in kept]
+    kept = {j for j, _ in increasing(known)}
+    return [j for j, _ in known if j not in kept]
 
 
 class Turn(NamedTuple):

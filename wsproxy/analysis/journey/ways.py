@@ -8,14 +8,14 @@ is odd stays visible.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ... import stages
 from ...wire.events import C2S, S2C
 from .attempt import DOWN, UP, WIRE_DOWN, WIRE_UP, Sighting
-from .course import Course
+from .course import Chain, Course
 from .fates import Fate, fates_down, fates_up
 from .matching import INVENT, MERGE, PASS, REPEAT, REWRITE
 
@@ -30,6 +30,11 @@ _UP_LANES = {
     POLICY: stages.POLICY_CHUNK_IN,
 }
 _CLIENT = DOWN[3:]
+_DOWN_LANES = (
+    (POLICY, (stages.POLICY_CHUNK_OUT, stages.ENDPOINT_CHUNK_OUT)),
+    (WIRE_DOWN_LANE, (WIRE_DOWN,)),
+    (CLIENT, _CLIENT[::-1]),
+)
 DROPPED, OWED, ENDED = "drop", "owed", "end"  # kinds of ways that end before the client, beside those of matching
 
 _FOLD = 9  # ways that went alike and stand together; of more only the ends are shown
@@ -107,15 +112,17 @@ def ways(course: Course) -> list[Way]:
     """All ways, by the time at which they began."""
     lost_up, lost_down = fates_up(course), fates_down(course)
     passed_over = set(course.passed_over)
+    up = _columns(course.up, [(lane, (stage,)) for lane, stage in _UP_LANES.items()])
+    down = _columns(course.down, _DOWN_LANES)
     found = []
     for row, sightings in enumerate(course.up.rows):
-        places = {lane: s for lane, stage in _UP_LANES.items() if (s := course.up.at(row, stage))}
+        places = _places(sightings, up)
         first = next(s for s in sightings if s is not None)
         answer = course.answer_of.get(row)
         turn = course.turn_of[answer] if answer is not None else None
         chunk = row if row not in course.up.extra else None
         if answer is not None and turn is not None and turn.kind in (PASS, REWRITE):
-            places |= _down_places(course, answer)
+            places |= _places(course.down.rows[answer], down)
             found.append(Way(first.t, first.number, chunk, answer, turn.kind, places, lost_down.get(answer)))
         else:
             kind = MERGE if turn else DROPPED if row in passed_over else OWED if sightings[-1] is not None else ENDED
@@ -125,23 +132,25 @@ def ways(course: Course) -> list[Way]:
         if own is None or own.kind not in (PASS, REWRITE):
             first = course.down.first(row)
             kind, count = (own.kind, len(own.inputs)) if own else (REPEAT, 0)
-            found.append(
-                Way(first.t, first.number, None, row, kind, _down_places(course, row), lost_down.get(row), count)
-            )
+            places = _places(course.down.rows[row], down)
+            found.append(Way(first.t, first.number, None, row, kind, places, lost_down.get(row), count))
     found.sort(key=lambda way: (way.t, way.chunk is None, way.number))
     return found
 
 
-def _down_places(course: Course, row: int) -> dict[str, Sighting]:
-    down = course.down
-    put_out = down.at(row, stages.POLICY_CHUNK_OUT) or down.at(row, stages.ENDPOINT_CHUNK_OUT)
-    places = {POLICY: put_out} if put_out else {}
-    wire = down.at(row, WIRE_DOWN)
-    if wire:
-        places[WIRE_DOWN_LANE] = wire
-    at_client = [s for stage in _CLIENT if (s := down.at(row, stage))]
-    if at_client:
-        places[CLIENT] = at_client[-1]
+def _columns(chain: Chain, wanted: Iterable[tuple[str, tuple[str, ...]]]) -> list[tuple[str, list[int]]]:
+    """Of each lane, the columns of a chain that can tell of it, the best first."""
+    return [(lane, [chain.columns[name] for name in names if name in chain.columns]) for lane, names in wanted]
+
+
+def _places(sightings: list[Sighting | None], lanes: list[tuple[str, list[int]]]) -> dict[str, Sighting]:
+    places = {}
+    for lane, columns in lanes:
+        for column in columns:
+            sighting = sightings[column]
+            if sighting is not None:
+                places[lane] = sighting
+                break
     return places
 
 
