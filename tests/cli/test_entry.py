@@ -7,13 +7,14 @@ import sys
 
 from .command import DEADLINE, assert_trouble, wsproxy
 
+COMMANDS = ("record", "ls", "show", "trace", "diagnose", "diff", "replay", "verify", "demo")
 HEAVY = ("aiohttp", "uvloop", "litellm", "rich", "msgpack", "websockets")
 
 
 def test_help_lists_every_command_and_each_has_help_of_its_own() -> None:
     top = wsproxy("--help")
     assert top.status == 0
-    for name in ("record", "ls", "show", "trace", "diagnose", "verify", "demo"):
+    for name in COMMANDS:
         assert f"  {name} " in top.out
         helped = wsproxy(name, "--help")
         assert helped.status == 0
@@ -22,7 +23,7 @@ def test_help_lists_every_command_and_each_has_help_of_its_own() -> None:
 
 
 def test_help_fits_80_columns() -> None:
-    for command in ([], ["record"], ["ls"], ["show"], ["trace"], ["diagnose"], ["verify"], ["demo"]):
+    for command in ([], *([name] for name in COMMANDS)):
         out = wsproxy(*command, "--help", COLUMNS="80").out
         assert max(map(len, out.splitlines())) <= 80, command
 

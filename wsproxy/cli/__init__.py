@@ -18,6 +18,7 @@ _COMMANDS = {
     "show": "Show a recording: frames of both directions, one order.",
     "trace": "Follow a chunk through the six steps, with the time at each.",
     "diagnose": "What went wrong, where, by how much; the evidence.",
+    "replay": "Play either side of a recording; ask 'what if'.",
     "diff": "Two recordings, aligned: what differs, down to the field.",
     "verify": "Prove that a recording is whole and exact.",
     "demo": "The whole pipeline on this machine, with the famous bug in it.",
