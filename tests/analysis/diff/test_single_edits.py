@@ -11,7 +11,7 @@ from wsproxy.analysis.diff.compare import diff
 from wsproxy.analysis.diff.model import Diff, Options, Row
 from wsproxy.analysis.diff.structure import Change
 from wsproxy.recording.format import Marker
-from wsproxy.wire.events import C2S, S2C
+from wsproxy.wire.events import C2S, S2C, Frame
 
 from .talks import Said, chunk, delayed, instead, talk, told, without
 
@@ -192,3 +192,16 @@ def test_a_direction_can_be_left_out() -> None:
 def test_paths_choose_what_counts(options: Options, differs: bool) -> None:
     b: Any = told(instead(TALK, 3, chunk("word-1 ", model="other")))
     assert diff(told(TALK), b, options).exit_status == differs
+
+
+def test_frames_can_be_compared_as_they_stood_on_the_wire() -> None:
+    """Compressed ones by their digest: another payload is a difference, and its bytes are not shown."""
+    frames = [[Frame(1, C2S, 15_000_000, 0xC1, b"\1\2\3\4", 4, 7, payload)] for payload in (b"\1234", b"\1235")]
+    a, b = (told(TALK, extra=some) for some in frames)
+    row = only_row(diff(a, b, Options(frames=True)))
+    [change] = row.changes
+    assert (row.op, change.path) == ("changed", ("payload",))
+    assert change.a.startswith("compressed, SHA-256 ") and change.a != change.b
+    made = diff(told(TALK), told(TALK, code=1011), Options(frames=True))
+    assert made.essence == "2 frames differ (payload); then closed with 1011 by the client (A: 1000 by the client)"
+    assert (made.a.unit, made.a.up, made.a.down) == ("frame", 10, 8)

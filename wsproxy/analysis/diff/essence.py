@@ -80,7 +80,7 @@ def _only(diff: Diff, rows: Sequence[Row], op: str) -> list[str]:
         )
         of = "A" if op == "removed" else "B"
         told.append(
-            f"{verb} {count(len(found), f'{who} message')}: "
+            f"{verb} {count(len(found), f'{who} {diff.a.unit}')}: "
             f"{says(first, contents.get(first.number))} ({of}: {first.t / 1e9:.4f} s){more}"
         )
     heads = sum(row.op == op and row.entry.kind in ("request", "response", "body") for row in rows)

@@ -166,7 +166,8 @@ class Side:
     path: str
     stream: str
     started_ns: int
-    up: int = 0  # messages
+    unit: Literal["message", "frame"] = "message"
+    up: int = 0  # of the unit, data alone
     down: int = 0
     markers: int = 0
     duration: int = 0  # nanoseconds from the first to the last entry

@@ -22,6 +22,7 @@ from .model import Content, Entry, Options, Side
 
 KEPT = 96 << 20  # bytes of contents that are kept per side; beyond it they are read again
 LONGEST = 64 << 20  # bytes of one message or body
+_NOT_DATA = ("close", "ping", "pong", "more")  # labels of frames
 _OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 
 
@@ -44,7 +45,10 @@ class Reading:
         self.stages: Counter[str] = Counter()
         self.targets: list[str] = []
         self.side = Side(
-            str(getattr(recording, "path", "")), recording.header.stream_id or "", recording.header.start_wall_ns
+            str(getattr(recording, "path", "")),
+            recording.header.stream_id or "",
+            recording.header.start_wall_ns,
+            "frame" if options.frames else "message",
         )
         for number, item in self._items():
             self._take(number, item)
@@ -95,13 +99,15 @@ class Reading:
             self.targets.append("")
         if kind == "request" and not self.targets[conn]:
             self.targets[conn] = item.target
-        if kind == "message":
+        if kind == "message" or (kind == "frame" and label not in _NOT_DATA):
             if item.dir == C2S:
                 self.side.up += 1
             else:
                 self.side.down += 1
-        elif kind == "close":
-            self.side.closes[item.dir] = (item.t, item.close_code or 1005, item.close_reason)
+        elif label == "close":
+            payload = item.payload if isinstance(item, Frame) else item.data
+            code = int.from_bytes(payload[:2], "big") if len(payload) > 1 else 1005
+            self.side.closes[item.dir] = (item.t, code, payload[2:].decode("utf-8", "replace"))
         if item.dir not in self._options.dirs:
             return
         self._digest.update(f"{conn} {item.dir} {label} {len(data)} ".encode() + data)
@@ -167,15 +173,19 @@ def content(item: bytes | Any) -> Content:
         return Content(item.how.encode(), item.how)
     if isinstance(item, Frame):
         head = {"fin": item.fin, "rsv": item.rsv, "opcode": item.opcode, "masked": item.mask is not None}
-        return Content(item.payload, {**head, "length": item.length, "payload": _shown(item.payload)})
+        return Content(item.payload, {**head, "length": item.length, "payload": _shown(item)})
     return Content(item.payload if isinstance(item, Part) else item.raw)
 
 
-def _shown(payload: bytes) -> str:
+def _shown(frame: Frame) -> str:
+    """A frame's payload as text. A compressed one is told by its digest: its bytes say nothing to a person, and may hold credentials."""
+    if frame.rsv & 4:
+        digest = hashlib.sha256(frame.payload).hexdigest()
+        return f"compressed, SHA-256 {digest[:12]}"  # sixteen digits would be taken for an id, and held equal
     try:
-        return payload.decode()
+        return frame.payload.decode()
     except UnicodeDecodeError:
-        return payload.hex(" ")
+        return frame.payload.hex(" ")
 
 
 def _headers(raw: bytes) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _under(line: Line, width: int) -> Iterator[Line]:
 
 def figures(side: Side) -> str:
     """7 up, 2 down in 0.294 s, closed 1000 (normal) by the server."""
-    parts = [f"{count(side.up, 'message')} up, {side.down:,} down"]
+    parts = [f"{count(side.up, side.unit)} up, {side.down:,} down"]
     if side.markers:
         parts.append(count(side.markers, "marker"))
     closer = side.closer
