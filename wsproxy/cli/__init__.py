@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..errors import WsproxyError
+from .configuration import defaults
 
 _COMMANDS = {
     "record": "Relay and record: stand between a client and a server.",
@@ -41,6 +42,14 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"wsproxy.cli.{name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name and command and not set(rest) & set(ctx.help_option_names):
+            ctx.default_map = {name: defaults(command, name, _COMMANDS)}
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands without loading any of them."""
