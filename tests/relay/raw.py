@@ -138,6 +138,8 @@ class Peer:
 class RawServer:
     """A listening socket that hands the test each connection."""
 
+    scheme = "ws"
+
     def __init__(self, port: int = 0) -> None:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=4096)
         self._listener.settimeout(DEADLINE)
@@ -146,9 +148,12 @@ class RawServer:
 
     def accept(self) -> Peer:
         sock, _ = self._listener.accept()
-        peer = Peer(sock)
+        peer = self.dress(sock)
         self._peers.append(peer)
         return peer
+
+    def dress(self, sock: socket.socket) -> Peer:
+        return Peer(sock)
 
     def close(self) -> None:
         """Stop listening and close every connection."""

@@ -38,15 +38,19 @@ class RelayProcess:
 
     Attributes:
         stderr: the lines that it has written to standard error so far.
+        dial: makes a client's end of a connection to a port.
     """
 
     def __init__(self, upstream: RawServer, out: Path, *options: str, limits: Limits | None = None) -> None:
         self.upstream = upstream
         self.out = out
         self.stderr: list[str] = []
+        self.dial = dial_plain
         self._heard = threading.Condition()
         ready, ready_end = os.pipe()
-        command = [*PROGRAM, "--upstream", f"ws://127.0.0.1:{upstream.port}", "--out", str(out)]
+        scheme = getattr(upstream, "scheme", "ws")
+        host = "localhost" if scheme == "wss" else "127.0.0.1"
+        command = [*PROGRAM, "--upstream", f"{scheme}://{host}:{upstream.port}", "--out", str(out)]
         command += [] if "--live" in options else ["--quiet"]
         command += ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--ready-fd", str(ready_end), *options]
 
@@ -139,8 +143,7 @@ class RelayProcess:
 
     def connect(self) -> tuple[Peer, Peer]:
         """A new connection: (client's end, server's end)."""
-        client = Peer(socket.create_connection(("127.0.0.1", self.port), DEADLINE))
-        return client, self.upstream.accept()
+        return self.dial(self.port), self.upstream.accept()
 
     def open_websocket(self, target: str, *fields: str, answer: bytes = ACCEPTED) -> tuple[Peer, Peer]:
         """A new connection on which the handshake is done."""
@@ -206,6 +209,11 @@ class RelayProcess:
     def only_recording(self) -> wsproxy.Recording:
         (rec,) = self.recordings()
         return rec
+
+
+def dial_plain(port: int) -> Peer:
+    """A client's end of a connection to a port of this machine."""
+    return Peer(socket.create_connection(("127.0.0.1", port), DEADLINE))
 
 
 def assert_whole(rec: wsproxy.Recording) -> exactness.Exactness:

@@ -161,7 +161,10 @@ class Front:
         def answering() -> None:
             recorder.answering = True
 
-        return Gate(below, upstream.host_header, lambda target: routes.misdirected(target, upstream), broken, answering)
+        def misdirected(target: str) -> str | None:
+            return routes.misdirected(target, upstream)
+
+        return Gate(below, upstream.host_header, None if routes.direct else misdirected, broken, answering)
 
     def _recorder(self, conn: int, address: str, route: Route | None, opened: int) -> ConnectionRecorder:
         """Of a connection whose route is known, or is not, or will never be."""

@@ -8,7 +8,7 @@ to look at, and it stands aside.
 A request of a keep-alive connection that belongs to another upstream does not reach this one. What was asked before is answered first; then the
 client gets `421 Misdirected Request` (RFC 9110, 15.5.20) from the relay and the connection ends: on a new one the request goes where it belongs.
 
-An upstream that breaks off TLS before it has said anything (in TLS 1.3 a missing client certificate shows only then) is answered for with 502.
+Where neither is asked for, nothing waits. An upstream that breaks off TLS before it has said anything (in TLS 1.3 a missing client certificate shows only then) is answered for with 502.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Gate:
     Args:
         below: the way to the upstream.
         host: the Host that requests get; None leaves theirs.
-        misdirected: why a request (by its target) must not go to this upstream; None lets it.
+        misdirected: why a request (by its target) must not go to this upstream, None if it may. Without it all may.
         broken: called when TLS fails before the upstream has said anything; gives what the client is told instead.
         answering: called when the relay is about to speak for the upstream.
     """
@@ -39,6 +39,7 @@ class Gate:
         "_below",
         "_broken",
         "_finish",
+        "_holds_back",
         "_host",
         "_misdirected",
         "_out",
@@ -52,13 +53,14 @@ class Gate:
         self,
         below: Channel,
         host: str | None,
-        misdirected: Callable[[str], str | None],
+        misdirected: Callable[[str], str | None] | None,
         broken: Callable[[str], bytes],
         answering: Callable[[], None],
     ) -> None:
         self._below = below
         self._host = host
         self._misdirected = misdirected
+        self._holds_back = host is not None or misdirected is not None
         self._broken = broken
         self._answering = answering
         self._tap = Tap(0)
@@ -91,7 +93,11 @@ class Gate:
         if self._aside:
             return self._below.send(data)
         if self._refusal is None:
-            self._pass(self._tap.c2s.feed(bytes(data), 0))
+            events = self._tap.c2s.feed(bytes(data), 0)
+            if self._holds_back:
+                self._pass(events)
+            else:
+                self._out += data
             self._aside = not self._tap.in_http
             self.flush()
         return len(data)
@@ -111,7 +117,9 @@ class Gate:
             self._out, self._refusal = b"", self._broken(str(failure))
             return self.recv(size)
         self._silent = False
-        if data and not self._aside:
+        if not self._holds_back:
+            self._aside = True
+        elif data and not self._aside:
             self._heard(data)
         return data
 
@@ -128,7 +136,7 @@ class Gate:
             self._below.finish(cut=cut)
 
     def finish(self, *, cut: bool) -> None:
-        if not self._aside and self._refusal is None:
+        if self._holds_back and not self._aside and self._refusal is None:
             self._out += self._tap.c2s.pending  # half a head, or what waited for an answer that may still come
             self._aside = True
         self._finish = cut
@@ -153,7 +161,7 @@ class Gate:
         going: list[WireEvent] = []
         for event in events:
             if isinstance(event, Request):
-                reason = self._misdirected(event.target)
+                reason = self._misdirected(event.target) if self._misdirected else None
                 if reason is not None:
                     self._refusal = misdirected_request(event.target, reason)
                     break
