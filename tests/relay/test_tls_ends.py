@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from wsproxy.wire.events import End
 
 from .certificates import Authority
 from .raw import ACCEPTED, BINARY, MASK, Peer, RawServer, close_frame, frame, request, response, upgrade
-from .relay_process import RelayProcess, assert_passed, assert_recorded, assert_same, assert_whole
+from .relay_process import RelayProcess, assert_passed, assert_whole
 from .test_ends_pass import ends_of
 from .test_pressure import come_and_go
 from .tls_peers import TlsServer, TlsSocket, tls_client
@@ -71,23 +72,8 @@ def finish_both(client: Peer, server: Peer) -> None:
     client.read_to_fin()
 
 
-def test_large_transfers_both_ways_at_once_pass_byte_for_byte(relay: RelayProcess) -> None:
-    up = b"".join(frame(random.Random(n).randbytes(1 << 20), BINARY, mask=MASK) for n in range(24))
-    down = b"".join(frame(random.Random(n).randbytes(1 << 20), BINARY) for n in range(24, 48))
-    client, server = relay.open_websocket("/stream/s")
-    with client.sending(up), server.sending(down):
-        with_threads = read_in_background(server, len(up))
-        client.read(len(down))
-        with_threads()
-    finish_both(client, server)
-    relay.stop()
-    assert_passed(relay.recording("s"), client, server)
-
-
 def read_in_background(peer: Peer, size: int) -> Callable[[], None]:
     """Read on a thread; the function that is returned waits for it."""
-    import threading
-
     thread = threading.Thread(target=peer.read, args=(size,), daemon=True)
     thread.start()
 
@@ -96,6 +82,19 @@ def read_in_background(peer: Peer, size: int) -> Callable[[], None]:
         assert not thread.is_alive()
 
     return join
+
+
+def test_large_transfers_both_ways_at_once_pass_byte_for_byte(relay: RelayProcess) -> None:
+    up = b"".join(frame(random.Random(n).randbytes(1 << 20), BINARY, mask=MASK) for n in range(24))
+    down = b"".join(frame(random.Random(n).randbytes(1 << 20), BINARY) for n in range(24, 48))
+    client, server = relay.open_websocket("/stream/s")
+    with client.sending(up), server.sending(down):
+        wait = read_in_background(server, len(up))
+        client.read(len(down))
+        wait()
+    finish_both(client, server)
+    relay.stop()
+    assert_passed(relay.recording("s"), client, server)
 
 
 def test_single_bytes_pass_handshake_and_frames(relay: RelayProcess) -> None:
@@ -107,20 +106,6 @@ def test_single_bytes_pass_handshake_and_frames(relay: RelayProcess) -> None:
     finish_both(client, server)
     relay.stop()
     assert_passed(relay.recording("slow"), client, server)
-
-
-def test_request_that_comes_with_the_end_of_the_handshake_is_not_left_lying(
-    relay: RelayProcess, authority: Authority, tls_on: str
-) -> None:
-    """Bytes that OpenSSL has decrypted already are nothing that the kernel would tell of."""
-    client, server = relay.connect()
-    client.send(upgrade("/stream/s") + frame(b"early", mask=MASK))
-    server.read(len(client.sent))
-    server.send(ACCEPTED + frame(b"at once"))
-    client.read(len(server.sent))
-    finish_both(client, server)
-    relay.stop()
-    assert_passed(relay.recording("s"), client, server)
 
 
 @pytest.mark.parametrize("who", ["client", "server"])
@@ -174,32 +159,20 @@ def test_reset_passes_after_what_was_sent_before_it(relay: RelayProcess, who: st
 
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_slow_reader_slows_its_writer_and_memory_stays(relay: RelayProcess, who: str) -> None:
+    """60 MB are on their way: more than all buffers hold, and the relay holds hardly any of it."""
     client, server = relay.open_websocket("/stream/slow")
     writer, reader = (client, server) if who == "client" else (server, client)
     before = relay.rss()
     block = frame(b"z" * 60_000, BINARY, mask=MASK if who == "client" else None)
-    blocked = writer.send_until_blocked if not isinstance(writer.sock, TlsSocket) else None
-    count = 0
-    if blocked is None:
-        with writer.sending(block * 1000):  # 60 MB: what all buffers on the way hold is less
-            reader.sock.settimeout(20)
-            reader.read(100)
-            assert relay.rss() - before < 12 << 20
-            reader.read(1000 * len(block) - 100)
-            count = 1000
-    else:
-        blocked(block)
-        assert len(writer.sent) < 64 << 20
+    with writer.sending(block * 1000):
+        reader.read(100)
         assert relay.rss() - before < 12 << 20
-        reader.read(len(writer.sent) - (len(reader.received) if writer is client else len(ACCEPTED)))
-    assert count in (0, 1000)
+        reader.read(1000 * len(block) - 100)
     client.close()
     server.read_to_fin()
     server.close()
     relay.stop()
-    rec = relay.recording("slow")
-    assert_same(reader.received, writer.sent, f"{who} slow:")
-    assert_recorded(rec, client, server)
+    assert_passed(relay.recording("slow"), client, server)
 
 
 def test_http_requests_on_one_connection_pass(relay: RelayProcess) -> None:

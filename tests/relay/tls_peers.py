@@ -16,12 +16,17 @@ from .raw import DEADLINE, Peer, RawServer
 class TlsSocket:
     """A TLS session on a socket; a blocking handshake is done when it is made.
 
+    Args:
+        early: sent together with the last of the handshake.
+
     Attributes:
         session: the SSLObject, for what it agreed on.
         farewell: whether close_notify has come.
     """
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_name: str | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, context: ssl.SSLContext, server_name: str | None = None, early: bytes = b""
+    ) -> None:
         sock.settimeout(DEADLINE)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
@@ -44,6 +49,8 @@ class TlsSocket:
                 self._flush()
                 raise
             else:
+                if early:
+                    self.session.write(early)
                 self._flush()
                 return
 
@@ -122,7 +129,9 @@ class TlsServer(RawServer):
         return Peer(TlsSocket(sock, self._context))  # type: ignore[arg-type]
 
 
-def tls_client(port: int, context: ssl.SSLContext, server_name: str = "localhost") -> Peer:
+def tls_client(port: int, context: ssl.SSLContext, server_name: str = "localhost", early: bytes = b"") -> Peer:
     """A client's end of a TLS connection to a port of this machine."""
     sock = socket.create_connection(("127.0.0.1", port), DEADLINE)
-    return Peer(TlsSocket(sock, context, server_name))  # type: ignore[arg-type]
+    peer = Peer(TlsSocket(sock, context, server_name, early))  # type: ignore[arg-type]
+    peer.sent += early
+    return peer

@@ -8,7 +8,8 @@ to look at, and it stands aside.
 A request of a keep-alive connection that belongs to another upstream does not reach this one. What was asked before is answered first; then the
 client gets `421 Misdirected Request` (RFC 9110, 15.5.20) from the relay and the connection ends: on a new one the request goes where it belongs.
 
-Where neither is asked for, nothing waits. An upstream that breaks off TLS before it has said anything (in TLS 1.3 a missing client certificate shows only then) is answered for with 502.
+Where neither is asked for, nothing waits. An upstream that breaks off TLS before it has said anything (in TLS 1.3 a missing client certificate
+shows only then) is answered for with 502.
 """
 
 from __future__ import annotations
