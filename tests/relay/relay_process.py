@@ -35,13 +35,24 @@ class RelayProcess:
         out: the folder of the recordings; need not exist.
         options: further options of `wsproxy record`.
         limits: RLIMIT_… → (soft, hard), set in the relay alone.
+        upstream_option, listen_option: whether it gets that option.
+        cwd: where it runs, and looks for a configuration file.
 
     Attributes:
         stderr: the lines that it has written to standard error so far.
         dial: makes a client's end of a connection to a port.
     """
 
-    def __init__(self, upstream: RawServer, out: Path, *options: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        upstream: RawServer,
+        out: Path,
+        *options: str,
+        limits: Limits | None = None,
+        upstream_option: bool = True,
+        listen_option: bool = True,
+        cwd: Path | None = None,
+    ) -> None:
         self.upstream = upstream
         self.out = out
         self.stderr: list[str] = []
@@ -50,9 +61,11 @@ class RelayProcess:
         ready, ready_end = os.pipe()
         scheme = getattr(upstream, "scheme", "ws")
         host = "localhost" if scheme == "wss" else "127.0.0.1"
-        command = [*PROGRAM, "--upstream", f"{scheme}://{host}:{upstream.port}", "--out", str(out)]
+        command = [*PROGRAM, "--out", str(out)]
+        command += ["--upstream", f"{scheme}://{host}:{upstream.port}"] if upstream_option else []
+        command += ["--listen", "127.0.0.1:0"] if listen_option else []
         command += [] if "--live" in options else ["--quiet"]
-        command += ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--ready-fd", str(ready_end), *options]
+        command += ["--control", "127.0.0.1:0", "--ready-fd", str(ready_end), *options]
 
         def set_limits() -> None:
             for what, both in (limits or {}).items():
@@ -65,6 +78,7 @@ class RelayProcess:
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=set_limits,
+            cwd=cwd,
         )
         os.close(ready_end)
         self._listening = threading.Thread(target=self._listen, daemon=True)
@@ -77,6 +91,7 @@ class RelayProcess:
             raise AssertionError(f"the relay did not start: {self.stderr}")
         ports = json.loads(line)
         self.port: int = ports["port"]
+        self.ports: list[int] = ports["ports"]
         self.control_port: int = ports["control_port"]
 
     def __enter__(self) -> RelayProcess:

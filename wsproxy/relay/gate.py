@@ -46,6 +46,7 @@ class Gate:
         "_out",
         "_over",
         "_refusal",
+        "_refused",
         "_silent",
         "_tap",
     )
@@ -69,6 +70,7 @@ class Gate:
         self._aside = False  # nothing to look at any more
         self._out = b""  # for the upstream, not yet taken by what is below
         self._refusal: bytes | None = None  # for the client, when all that was asked before is answered
+        self._refused = 0  # the exchange that it is for
         self._over = False  # the refusal was given: the end comes next
         self._finish: bool | None = None  # the client's end is to be passed on (`cut` or not) when nothing waits
 
@@ -116,6 +118,7 @@ class Gate:
             if not self._silent or not self._tap.pending:
                 raise
             self._out, self._refusal = b"", self._broken(str(failure))
+            self._refused = self._tap.pending[0].exchange
             return self.recv(size)
         self._silent = False
         if not self._holds_back:
@@ -164,7 +167,7 @@ class Gate:
             if isinstance(event, Request):
                 reason = self._misdirected(event.target) if self._misdirected else None
                 if reason is not None:
-                    self._refusal = misdirected_request(event.target, reason)
+                    self._refusal, self._refused = misdirected_request(event.target, reason), event.exchange
                     break
                 if self._host is not None:
                     event = event._replace(raw=with_host(event.raw, self._host))
@@ -173,8 +176,11 @@ class Gate:
 
     @property
     def _may_refuse(self) -> bool:
-        """Whether a request is refused, and nothing else waits for its answer."""
-        return self._refusal is not None and len(self._tap.pending) <= 1 and not self._tap.s2c.in_body
+        """Whether a request is refused, and nothing before it waits for its answer."""
+        if self._refusal is None or self._tap.s2c.in_body:
+            return False
+        pending = self._tap.pending
+        return not pending or pending[0].exchange >= self._refused
 
 
 def misdirected_request(target: str, reason: str) -> bytes:
