@@ -6,9 +6,12 @@ is what the other side got". All reads are blocking with one deadline; a test ne
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
 import struct
+import sys
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,6 +124,10 @@ class Peer:
         poll = select.poll()
         poll.register(self.sock, 0)
         assert poll.poll(3000), "the connection still looks alive"
+
+    def unacknowledged(self) -> int:
+        """How many bytes the other side's kernel has not taken yet."""
+        return int.from_bytes(fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def finish(self) -> None:
         """Send a FIN and go on reading."""

@@ -157,7 +157,7 @@ def _judge(result: Exactness) -> None:
                 result.problems.append(_differs(where, stretch))
     if result.rewritten:
         result.notes.append(
-            f"{result.rewritten:,} request heads were forwarded with another Host (--host-header); all else as it came"
+            f"request heads forwarded with another Host (--host-header): {result.rewritten:,}; everything else as it came"
         )
     if result.unknown:
         result.notes.append(f"{result.unknown:,} events of kinds that this version does not know")

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from .poller import BROKEN, READ, WRITE, Poller
+from .poller import ERROR, HUNG_UP, READ, WRITE, Poller
 
 if TYPE_CHECKING:
     from .splice import Flow
@@ -129,11 +129,18 @@ class End:
             self.outgoing.flush()
         if not self.watched:  # closed by the flush
             return
-        if events & (READ | BROKEN):
-            if self.incoming.reading:
+        if self.incoming.reading:
+            if events & ~WRITE:
                 self.incoming.read()
-            elif events & BROKEN:
-                self.incoming.broke_unread()
+        elif events & (ERROR | HUNG_UP):
+            self._gone_unread(events)
+
+    def _gone_unread(self, events: int) -> None:
+        """The peer is gone while nobody reads. Without an error both have said FIN: what is unread waits, and no more is to be heard."""
+        if events & ERROR:
+            self.incoming.broke_unread()
+        else:
+            self.forget()
 
     def finish(self, *, cut: bool) -> None:
         """Nothing more will be sent to this peer."""
@@ -185,14 +192,12 @@ class LayeredEnd(End):
                 self.outgoing.flush()
             if not self.watched:
                 return
-        if events & (READ | BROKEN):
-            if self.incoming.reading:
+        if self.incoming.reading:
+            if events & ~WRITE:
                 self.incoming.read()
                 self._read_on()
-            elif events & BROKEN and self._channel.replaced:
-                self.forget()
-            elif events & BROKEN:
-                self.incoming.broke_unread()
+        elif events & (ERROR | HUNG_UP):
+            self._gone_unread(0 if self._channel.replaced else events)
 
     def finish(self, *, cut: bool) -> None:
         try:
