@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Examples:
   wsproxy record --upstream ws://control-plane:8081
   CONTROL_PLANE_URL=http://127.0.0.1:9090 litellm --config config.yaml
-  wsproxy record --upstream wss://api.example.com --route /stream=ws://127.0.0.1:8081
+  wsproxy record --upstream wss://api.example.com --route /stream=ws://a:8081
   wsproxy record --listen :9090=ws://a:8081 --listen :9092=wss://b
   wsproxy record --check
 """

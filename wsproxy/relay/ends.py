@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 READ_SIZE = 65536
 AGAIN = (BlockingIOError, InterruptedError)
+_GONE = ERROR | HUNG_UP
+_HEARD = READ | _GONE
 
 
 class LayerFailure(OSError):
@@ -129,11 +131,11 @@ class End:
             self.outgoing.flush()
         if not self.watched:  # closed by the flush
             return
-        if self.incoming.reading:
-            if events & ~WRITE:
+        if events & _HEARD:
+            if self.incoming.reading:
                 self.incoming.read()
-        elif events & (ERROR | HUNG_UP):
-            self._gone_unread(events)
+            elif events & _GONE:
+                self._gone_unread(events)
 
     def _gone_unread(self, events: int) -> None:
         """The peer is gone while nobody reads. Without an error both have said FIN: what is unread waits, and no more is to be heard."""
@@ -192,12 +194,12 @@ class LayeredEnd(End):
                 self.outgoing.flush()
             if not self.watched:
                 return
-        if self.incoming.reading:
-            if events & ~WRITE:
+        if events & _HEARD:
+            if self.incoming.reading:
                 self.incoming.read()
                 self._read_on()
-        elif events & (ERROR | HUNG_UP):
-            self._gone_unread(0 if self._channel.replaced else events)
+            elif events & _GONE:
+                self._gone_unread(0 if self._channel.replaced else events)
 
     def finish(self, *, cut: bool) -> None:
         try:
