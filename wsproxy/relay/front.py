@@ -189,18 +189,19 @@ class Front:
 
     async def _first_head(self, visit: _Visit) -> tuple[bytes, str]:
         """What the client sends until its first request head is whole, and the target of that; "" if there will be none."""
-        early = b""
+        early, stop, searched = b"", 0, 0
         try:
             async with asyncio.timeout(HEAD_SECONDS):
-                while not http1.head_end(early, 0) and http1.could_be_request(early) and len(early) <= http1.HEAD_LIMIT:
+                while not stop and http1.could_be_request(early) and len(early) <= http1.HEAD_LIMIT:
                     data = await self._receive(visit)
                     if not data:
                         break
-                    early += data
+                    early, searched = early + data, len(early)
+                    stop = http1.head_end(early, searched)
         except TimeoutError:
             pass  # a client that waits for the server to speak first
         try:
-            return early, http1.parse_request(early[: http1.head_end(early, 0)]).target
+            return early, http1.parse_request(early[:stop]).target
         except http1.NotHttp:
             return early, ""
 
