@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -39,8 +40,11 @@ def tls_on(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def start(tls_on: str, authority: Authority, tmp_path: Path) -> Iterator[Start]:
-    """Starts a relay with TLS on the sides that are asked for; requests keep their Host."""
-    server = RawServer() if tls_on == "client" else TlsServer(authority.server_context("localhost"))
+    """Starts a relay with TLS on the sides that are asked for, upstream alone in version 1.2; requests keep their Host."""
+    context = authority.server_context("localhost")
+    if tls_on == "server":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    server = RawServer() if tls_on == "client" else TlsServer(context)
     relays: list[RelayProcess] = []
 
     def start(*options: str) -> RelayProcess:
