@@ -67,7 +67,10 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
     Frame: frames(),
     Part: st.builds(Part, _conns, _dirs, _times, _u64, _raw),
     Piece: st.builds(Piece, _conns, _dirs, _times, _conns, _raw),
-    Request: st.builds(Request, _conns, _dirs, _times, _conns, _words, _words, _raw),
+    Request: st.one_of(
+        st.builds(Request, _conns, _dirs, _times, _conns, _words, _words, _raw, host=st.none(), sent=st.none()),
+        st.builds(Request, _conns, _dirs, _times, _conns, _words, _words, _raw, host=_words, sent=_words),
+    ),
     Response: st.builds(Response, _conns, _dirs, _times, _conns, st.integers(0, 999), _words, _raw, st.none() | _some),
     Body: st.builds(Body, _conns, _dirs, _times, _conns, _raw, st.booleans(), _u64),
     Opaque: st.builds(Opaque, _conns, _dirs, _times, _raw, st.none() | _some),

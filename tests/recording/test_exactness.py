@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from hypothesis import assume, given, settings
@@ -131,3 +132,14 @@ def test_pieces_alone_prove_the_last_bytes() -> None:
     assert [type(event) for event in events[1:2]] == [Piece]
     assert not check(events).problems
     assert check([event._replace(raw=b"GET / HX") if isinstance(event, Piece) else event for event in events]).problems
+
+
+def test_a_rewritten_host_that_is_not_the_one_that_was_forwarded_is_found() -> None:
+    events = WHOLE["in parts"]
+    at, request = next((n, event) for n, event in enumerate(events) if isinstance(event, Request))
+    raw = request.raw.replace(b"\r\n\r\n", b"\r\nHost: a\r\n\r\n")
+    sent = hashlib.sha256(raw.replace(b"Host: a", b"Host: b.example")).hexdigest()
+    for host, found in (("b.example", False), ("c.example", True)):
+        forwarded = request._replace(raw=raw, host=host, sent=sent)
+        problems = check([*events[:at], forwarded, *events[at + 1 :]]).problems
+        assert any("not the one that was forwarded" in problem for problem in problems) == found

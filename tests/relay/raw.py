@@ -6,9 +6,12 @@ is what the other side got". All reads are blocking with one deadline; a test ne
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
 import struct
+import sys
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +125,10 @@ class Peer:
         poll.register(self.sock, 0)
         assert poll.poll(3000), "the connection still looks alive"
 
+    def unacknowledged(self) -> int:
+        """How many bytes the other side's kernel has not taken yet."""
+        return int.from_bytes(fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
     def finish(self) -> None:
         """Send a FIN and go on reading."""
         self.sock.shutdown(socket.SHUT_WR)
@@ -138,6 +145,8 @@ class Peer:
 class RawServer:
     """A listening socket that hands the test each connection."""
 
+    scheme = "ws"
+
     def __init__(self, port: int = 0) -> None:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=4096)
         self._listener.settimeout(DEADLINE)
@@ -146,9 +155,12 @@ class RawServer:
 
     def accept(self) -> Peer:
         sock, _ = self._listener.accept()
-        peer = Peer(sock)
+        peer = self.dress(sock)
         self._peers.append(peer)
         return peer
+
+    def dress(self, sock: socket.socket) -> Peer:
+        return Peer(sock)
 
     def close(self) -> None:
         """Stop listening and close every connection."""

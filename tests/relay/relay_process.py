@@ -35,20 +35,37 @@ class RelayProcess:
         out: the folder of the recordings; need not exist.
         options: further options of `wsproxy record`.
         limits: RLIMIT_… → (soft, hard), set in the relay alone.
+        upstream_option, listen_option: whether it gets that option.
+        cwd: where it runs, and looks for a configuration file.
 
     Attributes:
         stderr: the lines that it has written to standard error so far.
+        dial: makes a client's end of a connection to a port.
     """
 
-    def __init__(self, upstream: RawServer, out: Path, *options: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        upstream: RawServer,
+        out: Path,
+        *options: str,
+        limits: Limits | None = None,
+        upstream_option: bool = True,
+        listen_option: bool = True,
+        cwd: Path | None = None,
+    ) -> None:
         self.upstream = upstream
         self.out = out
         self.stderr: list[str] = []
+        self.dial = dial_plain
         self._heard = threading.Condition()
         ready, ready_end = os.pipe()
-        command = [*PROGRAM, "--upstream", f"ws://127.0.0.1:{upstream.port}", "--out", str(out)]
+        scheme = getattr(upstream, "scheme", "ws")
+        host = "localhost" if scheme == "wss" else "127.0.0.1"
+        command = [*PROGRAM, "--out", str(out)]
+        command += ["--upstream", f"{scheme}://{host}:{upstream.port}"] if upstream_option else []
+        command += ["--listen", "127.0.0.1:0"] if listen_option else []
         command += [] if "--live" in options else ["--quiet"]
-        command += ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--ready-fd", str(ready_end), *options]
+        command += ["--control", "127.0.0.1:0", "--ready-fd", str(ready_end), *options]
 
         def set_limits() -> None:
             for what, both in (limits or {}).items():
@@ -61,6 +78,7 @@ class RelayProcess:
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=set_limits,
+            cwd=cwd,
         )
         os.close(ready_end)
         self._listening = threading.Thread(target=self._listen, daemon=True)
@@ -73,6 +91,7 @@ class RelayProcess:
             raise AssertionError(f"the relay did not start: {self.stderr}")
         ports = json.loads(line)
         self.port: int = ports["port"]
+        self.ports: list[int] = ports["ports"]
         self.control_port: int = ports["control_port"]
 
     def __enter__(self) -> RelayProcess:
@@ -139,8 +158,7 @@ class RelayProcess:
 
     def connect(self) -> tuple[Peer, Peer]:
         """A new connection: (client's end, server's end)."""
-        client = Peer(socket.create_connection(("127.0.0.1", self.port), DEADLINE))
-        return client, self.upstream.accept()
+        return self.dial(self.port), self.upstream.accept()
 
     def open_websocket(self, target: str, *fields: str, answer: bytes = ACCEPTED) -> tuple[Peer, Peer]:
         """A new connection on which the handshake is done."""
@@ -206,6 +224,11 @@ class RelayProcess:
     def only_recording(self) -> wsproxy.Recording:
         (rec,) = self.recordings()
         return rec
+
+
+def dial_plain(port: int) -> Peer:
+    """A client's end of a connection to a port of this machine."""
+    return Peer(socket.create_connection(("127.0.0.1", port), DEADLINE))
 
 
 def assert_whole(rec: wsproxy.Recording) -> exactness.Exactness:

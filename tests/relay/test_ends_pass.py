@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 
 import pytest
 
@@ -138,6 +139,28 @@ def test_close_with_unread_bytes_passes_as_the_reset_that_it_is(relay: RelayProc
     rec, how = ends_of(relay)
     assert_recorded(rec, client, server)
     assert how == {("c2s", "reset"), ("s2c", "aborted")}
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_slow_reader_gets_all_after_both_sides_have_said_their_fin(relay: RelayProcess, first: str) -> None:
+    """The sender's socket is hung up by then, with bytes that the relay has not read yet: that is no reset."""
+    client, server = relay.open_websocket("/stream/s")
+    server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)  # so that the rest waits in the relay
+    if first == "server":
+        server.finish()
+        client.read_to_fin()
+    client.send_until_blocked(frame(b"y" * 60_000, 2, mask=MASK))
+    client.finish()
+    while client.unacknowledged():
+        server.read(65536)
+    if first == "client":
+        server.finish()
+        client.read_to_fin()
+    client.wait_for_the_end()
+    server.read_to_fin()
+    rec, how = ends_of(relay)
+    assert_passed(rec, client, server)
+    assert how == {("c2s", "fin"), ("s2c", "fin")}
 
 
 def test_connection_that_says_nothing_passes(relay: RelayProcess) -> None:

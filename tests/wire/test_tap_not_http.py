@@ -113,7 +113,7 @@ def test_a_head_of_128_kib_byte_by_byte_costs_one_piece_a_byte() -> None:
     tap = talk.tap.c2s
     events = [event for at in range(len(head)) for event in tap.feed(head[at : at + 1], at)]
     assert kinds(events) == ["Piece"] * (len(head) - 1) + ["Request"]
-    assert sum(len(event[-1]) for event in events) == len(head) - 1 + len(head)  # each byte twice, not n times
+    assert sum(len(event.raw) for event in events) == len(head) - 1 + len(head)  # each byte twice, not n times
 
 
 def test_a_head_beyond_128_kib_is_no_head() -> None:

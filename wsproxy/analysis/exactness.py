@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..recording.format import DirTotals, Event, Gap, Marker, Open, Totals, Trailer, Unknown
-from ..wire.events import C2S, S2C, Body, Dir, Frame, Superseding
+from ..wire.events import C2S, S2C, Body, Dir, Frame, Request, Superseding
+from ..wire.host import with_host
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Exactness:
     unknown: int = 0
     finished: bool = False
     stretches: list[Stretch] = field(default_factory=list)
+    rewritten: int = 0  # request heads that went to the upstream with another Host, on request
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -100,6 +102,8 @@ def check(events: Iterable[Event]) -> Exactness:
             rebuilt.frames += isinstance(event, Frame)
             if isinstance(event, Body):
                 rebuilt.omitted += event.omitted
+            elif isinstance(event, Request) and event.host is not None:
+                _compare_head(result, event, event.host)
             for part in rebuilt.wire.wire_bytes(event):
                 rebuilt.add(part)
     for (conn, dir), rebuilt in open_.items():
@@ -111,6 +115,15 @@ def check(events: Iterable[Event]) -> Exactness:
 def _stretch(conn: int, dir: Dir, rebuilt: _Rebuilt, totals: DirTotals | None) -> Stretch:
     rebuilt.add(rebuilt.wire.rest())
     return Stretch(conn, dir, rebuilt.bytes, rebuilt.frames, rebuilt.sha.hexdigest(), totals, rebuilt.omitted)
+
+
+def _compare_head(result: Exactness, request: Request, host: str) -> None:
+    """The head that the upstream got is rebuilt from what the client sent and the Host that the relay put into it."""
+    result.rewritten += 1
+    if request.sent != hashlib.sha256(with_host(request.raw, host)).hexdigest():
+        result.problems.append(
+            f"connection {request.conn}, request {request.exchange}: rewritten to Host {host} its head is not the one that was forwarded"
+        )
 
 
 def _compare_trailer(result: Exactness, trailer: Trailer, conns: int, digests: dict[Dir, str]) -> None:
@@ -142,6 +155,10 @@ def _judge(result: Exactness) -> None:
                 )
             else:
                 result.problems.append(_differs(where, stretch))
+    if result.rewritten:
+        result.notes.append(
+            f"request heads forwarded with another Host (--host-header): {result.rewritten:,}; everything else as it came"
+        )
     if result.unknown:
         result.notes.append(f"{result.unknown:,} events of kinds that this version does not know")
 

@@ -141,7 +141,9 @@ def _checked(option: click.Option, value: Any, where: str) -> Any:
 
 def _one(option: click.Option, value: Any, where: str) -> Any:
     wanted: tuple[tuple[type, ...], str] = ((str,), "a text")
-    if isinstance(option.type, click.types.IntParamType):
+    if isinstance(value, dict) and getattr(option.type, "takes_tables", False):
+        wanted = ((dict,), "a table")
+    elif isinstance(option.type, click.types.IntParamType):
         wanted = ((int,), "a whole number")
     elif isinstance(option.type, click.types.FloatParamType):
         wanted = ((int, float), "a number")

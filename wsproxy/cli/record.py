@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
+from .record_places import ListenType, RouteType
 
 if TYPE_CHECKING:
-    pass
+    from ..relay.server import Relay
+    from ..relay.settings import Settings
 
 
 @click.command(
@@ -24,12 +26,39 @@ if TYPE_CHECKING:
 Examples:
   wsproxy record --upstream ws://control-plane:8081
   CONTROL_PLANE_URL=http://127.0.0.1:9090 litellm --config config.yaml
+  wsproxy record --upstream wss://api.example.com --route /stream=ws://a:8081
+  wsproxy record --listen :9090=ws://a:8081 --listen :9092=wss://b
+  wsproxy record --check
 """
 )
-@click.option("--upstream", required=True, metavar="URL", help="Where to relay to: ws://HOST:PORT or http://HOST:PORT.")
+@click.option("--upstream", metavar="URL", help="Where to relay to: ws://HOST:PORT, or http://, wss://, https://.")
 @click.option(
-    "--listen", default="127.0.0.1:9090", show_default=True, metavar="HOST:PORT", help="Where clients connect."
+    "--listen",
+    type=ListenType(),
+    multiple=True,
+    default=("127.0.0.1:9090",),
+    show_default=True,
+    metavar="ADDRESS[=URL]",
+    help="Where clients connect; with an upstream of its own. Repeatable.",
 )
+@click.option(
+    "--route",
+    type=RouteType(),
+    multiple=True,
+    metavar="/PREFIX=URL",
+    help="Where requests below a path go instead. The longest wins. Repeatable.",
+)
+@click.option(
+    "--host-header",
+    metavar="WHAT",
+    help="keep, upstream, or a name.  [default: keep for ws and http, upstream for wss and https]",
+)
+@click.option("--tls-cert", metavar="FILE", help="Speak TLS to clients: certificate chain, PEM.")
+@click.option("--tls-key", metavar="FILE", help="Its key, if that is not in the same file.")
+@click.option("--ca-file", metavar="FILE", help="Trust these authorities too, for TLS upstreams.")
+@click.option("--client-cert", metavar="FILE", help="What TLS upstreams are shown, PEM.")
+@click.option("--client-key", metavar="FILE", help="Its key, if that is not in the same file.")
+@click.option("--insecure", is_flag=True, help="Do not verify TLS upstreams.")
 @click.option(
     "--control",
     default="127.0.0.1:9091",
@@ -87,6 +116,7 @@ Examples:
     metavar="TOKEN",
     help="What markers and metrics must carry: Authorization: Bearer TOKEN.  [env: WSPROXY_TOKEN]",
 )
+@click.option("--check", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--live", is_flag=True, help="Print each message as it passes.")
 @click.option("--quiet", is_flag=True, help="Print nothing but trouble.")
 @click.option(
@@ -98,45 +128,76 @@ def command(**options: Any) -> int:
     Every byte passes unchanged, in both directions; every frame goes into a file per stream before it is forwarded.
     Ctrl-C or SIGTERM finishes the recordings and ends.
     """
-    from ..relay.rules import DEFAULT_BODY, DEFAULT_HEADER, DEFAULT_PATH, StreamRule
-    from ..relay.run import Settings
-    from ..relay.upstream import parse_listen, parse_upstream
-
     for name in ("grace", "connect_timeout"):
         if not math.isfinite(options[name]):
             raise click.BadParameter(f"--{name.replace('_', '-')}: not a number of seconds")
     try:
-        path = DEFAULT_PATH if options["stream_path"] is None else options["stream_path"]
-        header = DEFAULT_HEADER if options["stream_header"] is None else options["stream_header"]
-        settings = Settings(
-            listen=parse_listen(options["listen"]),
-            control=parse_listen(options["control"]),
-            upstream=parse_upstream(options["upstream"]),
-            folder=Path(options["out"]),
-            rule=StreamRule(path, header, options["stream_body"] or DEFAULT_BODY),
-            durability=options["durability"],
-            keep_body=options["keep_body"],
-            grace=options["grace"],
-            connect_timeout=options["connect_timeout"],
-            token=options["token"] or None,
-        )
+        settings = _settings(options)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    if options["check"]:
+        return _tell(settings)
     return _run(settings, live=options["live"], quiet=options["quiet"], ready_fd=options["ready_fd"])
 
 
-def _run(settings: Any, *, live: bool, quiet: bool, ready_fd: int | None) -> int:
+def _settings(options: dict[str, Any]) -> Settings:
+    from ..relay import settings
+    from ..relay.tls import TlsOptions
+    from ..relay.upstream import parse_listen
+
+    finding = settings.Finding(
+        options["stream_path"],
+        options["stream_header"],
+        tuple(options["stream_body"]) or None,
+        options["host_header"],
+    )
+    tls = TlsOptions(
+        cert=options["tls_cert"] or "",
+        key=options["tls_key"] or "",
+        ca_file=options["ca_file"] or "",
+        client_cert=options["client_cert"] or "",
+        client_key=options["client_key"] or "",
+        insecure=options["insecure"],
+    )
+    listeners = settings.listeners(list(options["listen"]), list(options["route"]), options["upstream"], finding, tls)
+    return settings.Settings(
+        listeners=listeners,
+        control=parse_listen(options["control"]),
+        folder=Path(options["out"]),
+        durability=options["durability"],
+        keep_body=options["keep_body"],
+        grace=options["grace"],
+        connect_timeout=options["connect_timeout"],
+        tls=tls,
+        upstream_tls=settings.verification(listeners, tls),
+        token=options["token"] or None,
+    )
+
+
+def _tell(settings: Settings) -> int:
+    from ..render.plan import plan_lines
+    from ..render.screen import Screen
+
+    screen = Screen(sys.stdout)
+    for line in plan_lines(settings):
+        screen.print(line)
+    screen.flush()
+    return 0
+
+
+def _run(settings: Settings, *, live: bool, quiet: bool, ready_fd: int | None) -> int:
     from ..relay import run as relay_run
     from ..render.connections import ConnectionLog
 
     log = ConnectionLog(sys.stdout, sys.stderr, live=live, quiet=quiet)
 
-    def ready(port: int, control_port: int) -> None:
-        log.listening(settings, port, control_port)
+    def ready(relay: Relay, control_port: int) -> None:
+        log.listening(relay.listening, str(settings.folder), control_port)
         if ready_fd is not None:
-            line = json.dumps({"ready": "relay", "port": port, "control_port": control_port})
+            listeners = [{"listen": url, "upstreams": upstreams} for url, upstreams in relay.listening]
+            ports = {"port": relay.ports[0], "ports": relay.ports, "control_port": control_port}
             with os.fdopen(ready_fd, "w") as pipe:
-                pipe.write(line + "\n")
+                pipe.write(json.dumps({"ready": "relay", **ports, "listeners": listeners}) + "\n")
 
     async def main(poller: Any) -> None:
         loop = asyncio.get_running_loop()

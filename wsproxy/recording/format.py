@@ -19,7 +19,7 @@ from .frame_packer import FramePacker
 from .marker_packer import marker_heads, marker_tail, pack_timed, pack_untimed
 
 FORMAT = "wsproxy"
-VERSION = (1, 0)
+VERSION = (1, 1)
 
 
 class Header(NamedTuple):
@@ -116,7 +116,10 @@ class FormatError(ValueError):
 # --- event → map → bytes ---------------------------------------------------------------------------------------------
 
 _PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
-    Request: lambda e: {"exchange": e.exchange, "method": e.method, "target": e.target, "raw": e.raw},
+    Request: lambda e: (
+        {"exchange": e.exchange, "method": e.method, "target": e.target, "raw": e.raw}
+        | ({"host": e.host, "sent": e.sent} if e.host is not None else {})
+    ),
     Response: lambda e: (
         {"exchange": e.exchange, "status": e.status, "reason": e.reason, "raw": e.raw} | ({"by": e.by} if e.by else {})
     ),
@@ -239,7 +242,8 @@ _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "part": lambda m: Part(_int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "offset"), _bytes(m, "payload")),
     "piece": lambda m: Piece(_int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"), _bytes(m, "raw")),
     "request": lambda m: Request(
-        _int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"), _str(m, "method"), _str(m, "target"), _bytes(m, "raw")
+        _int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"),
+        _str(m, "method"), _str(m, "target"), _bytes(m, "raw"), _opt_str(m, "host"), _opt_str(m, "sent"),
     ),
     "response": lambda m: Response(
         _int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "exchange"),

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import msgpack
 
 from ..errors import RecordingError
-from ..wire.events import Dir, End, Frame, Opaque, Part, Superseding
+from ..wire.events import Dir, End, Frame, Opaque, Part, Request, Superseding
+from ..wire.host import with_host
 from .format import Event, FormatError, Header, Marker, Trailer, read_event, read_header
 from .messages import DEFAULT_LIMIT, Assembler, Message
 
@@ -118,17 +119,20 @@ class Recording:
         """Stage markers, in the order in which they arrived."""
         return (event for event in self.events() if isinstance(event, Marker))
 
-    def wire(self, dir: Dir, *, conn: int | None = None) -> Iterator[bytes]:
-        """The bytes of one direction as they went over the wire, in pieces.
+    def wire(self, dir: Dir, *, conn: int | None = None, forwarded: bool = False) -> Iterator[bytes]:
+        """The bytes of one direction as they came over the wire, in pieces.
 
         Args:
             conn: of which connection; by default the first that a WebSocket ran on, else the first.
+            forwarded: as they went out again: request heads with the Host that the relay put into them, if it was asked to.
         """
         if conn is None:
             conn = self._main_connection()
         direction = Superseding()
         for event in self.events():
             if getattr(event, "conn", None) == conn and getattr(event, "dir", None) == dir:
+                if forwarded and isinstance(event, Request) and event.host is not None:
+                    event = event._replace(raw=with_host(event.raw, event.host))
                 yield from direction.wire_bytes(event)  # type: ignore[arg-type]
         rest = direction.rest()
         if rest:

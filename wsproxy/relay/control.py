@@ -115,7 +115,9 @@ class Control:
             "version": self._version,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "connections": self._relay.counters.open,
+            "listeners": [{"listen": url, "upstreams": upstreams} for url, upstreams in self._relay.listening],
             "upstream_error": self._relay.upstream_error,
+            "upstream_errors": self._relay.upstream_errors,
             "recording_errors": dict(list(failing.items())[:10]),
         }
         return web.json_response(body, status=503 if failing else 200)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-READ, WRITE, BROKEN = select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR | select.EPOLLHUP
+READ, WRITE, ERROR, HUNG_UP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR, select.EPOLLHUP
 _AT_ONCE = 256  # ready descriptors per call
 _ROUNDS = 100  # of spliced sockets alone, before asyncio is asked whether it wants anything
 
@@ -36,12 +36,12 @@ class Poller(selectors.BaseSelector):
     # --- spliced sockets ---------------------------------------------------------------------------------------------
 
     def add(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
-        """Call `handler(events)` whenever `fd` is ready for `events` (READ, WRITE), or is BROKEN."""
+        """Call `handler(events)` whenever `fd` is ready for `events` (READ, WRITE), or has an ERROR or is HUNG_UP."""
         self._epoll.register(fd, events)
         self._handlers[fd] = handler
 
     def change(self, fd: int, events: int) -> None:
-        """Wait for other events; BROKEN is told with any, also with none."""
+        """Wait for other events; ERROR and HUNG_UP are told with any, also with none."""
         self._epoll.modify(fd, events)
 
     def remove(self, fd: int) -> None:

@@ -67,6 +67,7 @@ class ConnectionRecorder:
         "end_summary",
         "error",
         "feed",
+        "forwarded_as",
         "status",
         "target",
     )
@@ -105,6 +106,7 @@ class ConnectionRecorder:
         self._fast_dirs: set[Dir] = set()
         self.error: str | None = None  # why the upstream was not reached
         self.answering = False  # the relay itself speaks for the upstream
+        self.forwarded_as: Callable[[Request], Request] | None = None  # tells what the upstream gets, if not just that
         self.target = ""  # of the first request
         self.status = 0  # of the last response
         self.end_summary = ""  # how it ended, if not with a FIN from both sides
@@ -125,7 +127,8 @@ class ConnectionRecorder:
     def end(self, dir: Dir, how: str, t: int, undelivered: int = 0) -> None:
         """One direction has ended: "fin", "reset", "aborted" or "stopped"."""
         if not self.end_summary and how != "fin":
-            self.end_summary = f"{how} by the {'client' if dir == C2S else 'server'}" if how == "reset" else how
+            who = "client" if dir == C2S else "server"
+            self.end_summary = f"{how} by the {who}" if how == "reset" or how.startswith("lost") else how
         try:
             if dir in self._fast_dirs and self._last is not None:
                 self._fast_dirs.discard(dir)
@@ -235,6 +238,8 @@ class ConnectionRecorder:
         for event in events:
             if self.answering and isinstance(event, Response):
                 event = event._replace(by="relay")
+            elif self.forwarded_as is not None and isinstance(event, Request):
+                event = self.forwarded_as(event)
             home = self._home(event, t)
             self._follow_pieces(event, home, t)
             if home is not lane and batch and lane is not None:

@@ -40,6 +40,9 @@ class StreamRule:
             raise ValueError(f"--stream-path: {path!r} is no regular expression: {error}") from None
         self._header = header.lower()
         self._body = [tuple(place.split(".")) for place in body]
+        self.text = ", ".join(
+            text for text in (f"path {path}", header and f"header {header}", body and f"body {' '.join(body)}") if text
+        )
         group: str | int = "id" if "id" in self._path.groupindex else min(self._path.groups, 1)
         self._group = group
 

@@ -7,37 +7,21 @@ import os
 import resource
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import CannotStart
-from ..recording.writer import Durability
 from .control import Control
+from .dial import Dialler
+from .news import Watcher
 from .poller import Poller
-from .rules import StreamRule
-from .server import Relay, Watcher
+from .server import CannotListen, Relay
+from .settings import Settings
 from .streams import Streams
-from .upstream import Upstream, address_text
+from .upstream import address_text
 
 BATCH_SECONDS = 0.05
 IDLE_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `wsproxy record` was asked for. Times in seconds."""
-
-    listen: tuple[str, int]
-    control: tuple[str, int]
-    upstream: Upstream
-    folder: Path
-    rule: StreamRule
-    durability: Durability
-    keep_body: int
-    grace: float
-    connect_timeout: float
-    token: str | None = None
 
 
 def run(main: Callable[[Poller], Coroutine[Any, Any, None]]) -> None:
@@ -74,14 +58,14 @@ async def serve(
     watcher: Watcher,
     poller: Poller,
     version: str,
-    ready: Callable[[int, int], None],
+    ready: Callable[[Relay, int], None],
     stop: asyncio.Event,
     stop_now: asyncio.Event,
 ) -> None:
     """Run until `stop` is set (then `grace` seconds more, or until `stop_now`).
 
     Args:
-        ready: called with the relay's and the control port when both listen.
+        ready: called with the relay and the control port when both listen.
 
     Raises:
         CannotStart: folder not writable, port taken.
@@ -98,34 +82,33 @@ async def serve(
 
     streams = Streams(
         str(settings.folder),
-        upstream=settings.upstream.text,
+        upstream=", ".join(settings.upstreams),
         relay=f"wsproxy {version}",
         durability=settings.durability,
         keep_body=settings.keep_body,
         on_trouble=trouble,
     )
-    relay = Relay(
-        settings.listen,
-        settings.upstream,
-        streams,
-        settings.rule,
-        watcher,
-        poller,
-        connect_timeout=settings.connect_timeout,
-    )
+    dialler = Dialler(settings.connect_timeout, settings.upstream_tls)
+    relay = Relay(settings.listeners, streams, watcher, poller, dialler)
     control = Control(settings.control, relay, streams, version, token=settings.token)
+    if settings.tls.insecure:
+        watcher.trouble(
+            "--insecure: upstreams need not prove who they are; whoever is on the way can read and change all"
+        )
     try:
         relay.start()
-    except OSError as error:
-        raise CannotStart(_cannot_bind("--listen", settings.listen, error)) from None
-    streams.listening(address_text(settings.listen[0], relay.port))
+    except CannotListen as failure:
+        await relay.stop(0)
+        address = failure.listener.host, failure.listener.port
+        raise CannotStart(_cannot_bind("--listen", address, failure.error)) from None
+    streams.listening(", ".join(url.partition("://")[2] for url, _ in relay.listening))
     try:
         await control.start()
     except OSError as error:
         await relay.stop(0)
         raise CannotStart(_cannot_bind("--control", settings.control, error)) from None
     tending = asyncio.create_task(_tend(streams))
-    ready(relay.port, control.port)
+    ready(relay, control.port)
     await stop.wait()
     stopping = asyncio.create_task(relay.stop(settings.grace))
     hurry = asyncio.create_task(stop_now.wait())

@@ -1,9 +1,9 @@
 """The splice: bytes from one socket to the other, unchanged, recorded before they are forwarded.
 
-Strategy: two non-blocking sockets (`_End`) and two directions between them (`_Flow`). One `recv`, the recorder, one `send`. What the
-receiver does not take at once is kept (at most one read) and reading stops until it has gone, so a slow reader slows its
-writer and memory per connection is bounded. Ends pass through as they came: a FIN becomes a FIN after the last byte, a reset becomes a
-reset once what was read before it has been delivered (or had two seconds).
+Strategy: two ends (`ends.End`: a non-blocking socket, with or without a layer such as TLS) and two directions between them (`Flow`). One
+`recv`, the recorder, one `send`. What the receiver does not take at once is kept (at most one read) and reading stops until it has gone, so
+a slow reader slows its writer and memory per connection is bounded. Ends pass through as they came: a FIN becomes a FIN after the last byte, a
+reset becomes a reset once what was read before it has been delivered (or had two seconds).
 
 A reset may show in three ways: as ECONNRESET when reading, as an error when sending (which takes the error off the socket: the next read
 then looks like a FIN), or, on a socket that is not being read, only as a condition of the descriptor. All three end in `Splice.reset`.
@@ -23,70 +23,20 @@ import time
 from collections.abc import Callable
 
 from ..wire.events import C2S, S2C, Dir
-from .poller import BROKEN, READ, WRITE, Poller
+from .ends import AGAIN, READ_SIZE, End, LayerFailure
+from .poller import Poller
 from .recorder import ConnectionRecorder
 
-READ_SIZE = 65536
 DRAIN_SECONDS = 2.0  # how long a reset waits for what came before it to be taken
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
-_AGAIN = (BlockingIOError, InterruptedError)
 
 
-class _End:
-    """One socket of a splice: what is waited for on it, and the two flows that use it."""
-
-    __slots__ = ("_events", "_watched", "broken", "fd", "incoming", "outgoing", "poller", "sock")
-
-    def __init__(self, sock: socket.socket, poller: Poller) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.poller = poller
-        self.incoming: _Flow  # brings what this socket's peer sends
-        self.outgoing: _Flow  # takes what goes to it
-        self.broken = False  # a send has failed: its peer is gone, whatever the next read looks like
-        self._events = 0
-        self._watched = False
-
-    def wait(self, events: int) -> None:
-        """Wait for READ, WRITE, both or neither."""
-        if not self._watched:
-            self.poller.add(self.fd, events, self.ready)
-            self._watched = True
-        elif events != self._events:
-            self.poller.change(self.fd, events)
-        self._events = events
-
-    def forget(self) -> None:
-        """Wait for nothing, not even for errors."""
-        if self._watched:
-            self._watched = False
-            self.poller.remove(self.fd)
-
-    def update(self) -> None:
-        """Wait for what the two flows need now."""
-        reading = READ if self.incoming.reading else 0
-        writing = WRITE if self.outgoing.pending else 0
-        self.wait(reading | writing)
-
-    def ready(self, events: int) -> None:
-        """The poller's word."""
-        if events & WRITE and self.outgoing.pending:
-            self.outgoing.flush()
-        if not self._watched:  # closed by the flush
-            return
-        if events & (READ | BROKEN):
-            if self.incoming.reading:
-                self.incoming.read()
-            elif events & BROKEN:
-                self.incoming.broke_unread()
-
-
-class _Flow:
+class Flow:
     """One direction of a splice."""
 
     __slots__ = ("dir", "dst", "ended", "finishing", "pending", "reading", "recorder", "splice", "src")
 
-    def __init__(self, splice: Splice, dir: Dir, src: _End, dst: _End) -> None:
+    def __init__(self, splice: Splice, dir: Dir, src: End, dst: End) -> None:
         self.splice = splice
         self.recorder = splice.recorder
         self.dir = dir
@@ -100,28 +50,28 @@ class _Flow:
     def read(self) -> None:
         """The source has bytes, or its end."""
         try:
-            data = self.src.sock.recv(READ_SIZE)
-        except _AGAIN:
+            data = self.src.recv(READ_SIZE)
+        except AGAIN:
             return
         except OSError as error:
-            self.splice.reset(self, error.errno)
+            self.splice.reset(self, _how(error))
             return
         if not data:
             self.stop_reading()
             if self.src.broken:
-                self.splice.reset(self, errno.ECONNRESET)
+                self.splice.reset(self, "reset")
                 return
             self.finishing = True
-            if not self.pending:
+            if not self.pending and not self.dst.backlog:
                 self._pass_fin()
             return
         self.recorder.feed[self.dir](data, time.monotonic_ns())
         try:
-            sent = self.dst.sock.send(data)
-        except _AGAIN:
+            sent = self.dst.send(data)
+        except AGAIN:
             sent = 0
         except OSError:
-            self._receiver_gone(len(data))
+            self.receiver_gone(len(data))
             return
         if sent < len(data):
             self.pending = memoryview(data)[sent:]
@@ -129,21 +79,26 @@ class _Flow:
             self.dst.update()
 
     def flush(self) -> None:
-        """The receiver takes bytes again."""
-        try:
-            sent = self.dst.sock.send(self.pending)
-        except _AGAIN:
-            return
-        except OSError:
-            self._receiver_gone(len(self.pending))
-            return
-        self.pending = self.pending[sent:]
+        """The receiver takes bytes again, or a layer has handed on all that it took."""
         if self.pending:
-            return
-        self.pending = b""
+            try:
+                sent = self.dst.send(self.pending)
+            except AGAIN:
+                return
+            except OSError:
+                self.receiver_gone(len(self.pending))
+                return
+            self.pending = self.pending[sent:]
+            if self.pending:
+                return
+            self.pending = b""
         self.dst.update()
+        if self.dst.backlog:
+            return
         if self.splice.resetting is self:
             self.splice.drain()
+        elif self.ended:
+            self.splice.check_over()
         elif self.finishing:
             self._pass_fin()
         else:
@@ -157,7 +112,7 @@ class _Flow:
     def broke_unread(self) -> None:
         """The source broke while nobody was reading from it."""
         if self.finishing or self.ended:
-            self.splice.reset(self, errno.ECONNRESET)
+            self.splice.reset(self, "reset")
             return
         # Its bytes are still to be read, when the receiver has room. What goes the other way has nowhere to go.
         self.src.forget()
@@ -169,19 +124,16 @@ class _Flow:
     def _pass_fin(self) -> None:
         self.ended = True
         self.recorder.end(self.dir, "fin", time.monotonic_ns())
-        try:
-            self.dst.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the receiver is gone: its own direction tells
+        self.dst.finish(cut=self.src.cut)
         self.splice.check_over()
 
-    def _receiver_gone(self, undelivered: int) -> None:
+    def receiver_gone(self, undelivered: int) -> None:
         """The receiver takes no more. What it said before is still to be read, and its end after that."""
         self.dst.broken = True
         self.abandon(undelivered)
         back = self.dst.incoming
         if back.finishing or back.ended:
-            self.splice.reset(back, errno.ECONNRESET)
+            self.splice.reset(back, "reset")
 
     def abandon(self, undelivered: int) -> None:
         """Nothing more goes this way."""
@@ -196,10 +148,11 @@ class _Flow:
 
 
 class Splice:
-    """Two connected sockets and a recorder.
+    """Two connected ends and a recorder.
 
     Args:
         on_over: called once, when both sockets are closed.
+        early: what the client has sent already. It goes first; it is recorded here.
     """
 
     __slots__ = (
@@ -219,10 +172,11 @@ class Splice:
         self,
         loop: asyncio.AbstractEventLoop,
         poller: Poller,
-        client: socket.socket,
-        server: socket.socket,
+        client: End,
+        server: End,
         recorder: ConnectionRecorder,
         on_over: Callable[[], None],
+        early: bytes = b"",
     ) -> None:
         self._loop = loop
         self._poller = poller
@@ -231,22 +185,28 @@ class Splice:
         self._over = False
         self._drain_until = 0.0
         self._reset_end = ("reset", 0)  # how, and when it was seen
-        self.resetting: _Flow | None = None  # whose source was reset
-        ends = _End(client, poller), _End(server, poller)
-        self.c2s = _Flow(self, C2S, *ends)
-        self.s2c = _Flow(self, S2C, *reversed(ends))
+        self.resetting: Flow | None = None  # whose source was reset
+        ends = client, server
+        self.c2s = Flow(self, C2S, *ends)
+        self.s2c = Flow(self, S2C, *reversed(ends))
         for end in ends:
             end.incoming = self.c2s if end is ends[0] else self.s2c
             end.outgoing = self.s2c if end is ends[0] else self.c2s
-            end.wait(READ)
+        if early:
+            recorder.feed[C2S](early, time.monotonic_ns())
+            self.c2s.pending = memoryview(early)
+            self.c2s.reading = False
+        for end in ends:
+            end.update()
 
     def check_over(self) -> None:
-        """Close when both directions have ended."""
-        if self.c2s.ended and self.s2c.ended and self.resetting is None:
+        """Close when both directions have ended, and no layer has anything left to hand on."""
+        c2s, s2c = self.c2s, self.s2c
+        if c2s.ended and s2c.ended and self.resetting is None and not (c2s.dst.backlog or s2c.dst.backlog):
             self._close(reset=None)
 
-    def reset(self, flow: _Flow, number: int | None) -> None:
-        """The source of a flow was reset: what came before is delivered, then the other side is reset."""
+    def reset(self, flow: Flow, how: str) -> None:
+        """The source of a flow was reset, or lost: what came before is delivered, then the other side is reset."""
         if self._over or self.resetting is not None:
             # Both sides are gone.
             self._end_resetting(0)
@@ -254,8 +214,7 @@ class Splice:
             return
         self.resetting = flow
         now = time.monotonic_ns()
-        name = errno.errorcode.get(number or 0, "error")
-        self._reset_end = ("reset" if number in (errno.ECONNRESET, errno.EPIPE) else f"lost: {name}", now)
+        self._reset_end = (how, now)
         flow.src.broken = True
         flow.src.forget()
         back = flow.src.outgoing
@@ -267,7 +226,7 @@ class Splice:
             self.recorder.end(back.dir, "aborted", now, undelivered)
         self._poller.wake()
         self._drain_until = self._loop.time() + DRAIN_SECONDS
-        if flow.pending:
+        if flow.pending or flow.dst.backlog:
             flow.dst.update()
             self._loop.call_later(DRAIN_SECONDS, self.drain)
         else:
@@ -284,8 +243,9 @@ class Splice:
             unsent = int.from_bytes(fcntl.ioctl(flow.dst.sock, termios.TIOCOUTQ, bytes(4)), "little")
         except OSError:
             unsent = 0
-        if (unsent or flow.pending) and self._loop.time() < self._drain_until:
-            if not flow.pending:
+        above = flow.pending or flow.dst.backlog  # its going tells, the kernel's has to be asked for
+        if (unsent or above) and self._loop.time() < self._drain_until:
+            if not above:
                 self._loop.call_later(0.005, self.drain)
             return
         self._end_resetting(unsent + len(flow.pending))
@@ -308,7 +268,7 @@ class Splice:
                 self.recorder.end(flow.dir, "stopped", now, len(flow.pending))
         self._close(reset=None)
 
-    def _close(self, reset: _End | None) -> None:
+    def _close(self, reset: End | None) -> None:
         if self._over:
             return
         self._over = True
@@ -323,3 +283,12 @@ class Splice:
         self.recorder.close(time.monotonic_ns())
         self._poller.wake()
         self._on_over()
+
+
+def _how(error: OSError) -> str:
+    """How a direction ended whose source cannot be read."""
+    if isinstance(error, LayerFailure):
+        return f"lost: {error}"
+    if error.errno in (errno.ECONNRESET, errno.EPIPE):
+        return "reset"
+    return f"lost: {errno.errorcode.get(error.errno or 0, 'error')}"

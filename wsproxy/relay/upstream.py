@@ -1,38 +1,35 @@
-"""Where the relay dials: the upstream's URL, its addresses, and the answer when it is not there.
+"""Upstreams and addresses, as people write them, and the relay's own answers.
 
-Strategy: addresses are looked up for every connection (names move), tried in the resolver's order, each within the timeout. What
-the client gets when none answers is an honest 502 that says which upstream and why.
+Strategy: a URL is read once, at the start, into what the dial and the request heads need; whatever is wrong with it is said in words.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import json
-import os
-import socket
-from typing import Any, NamedTuple
+import re
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 
 class Upstream(NamedTuple):
-    """A parsed upstream URL. `text` is the URL without credentials and path."""
+    """A parsed upstream URL. `text` is the URL without credentials and path; `host_header` what requests get as Host, None leaves theirs."""
 
     host: str
     port: int
     text: str
+    tls: bool = False
+    host_header: str | None = None
 
 
-class DialError(Exception):
-    """No address of the upstream took the connection; the message says why. `local`: it was not even asked."""
-
-    def __init__(self, why: str, *, local: bool = False) -> None:
-        super().__init__(why)
-        self.local = local
+_PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
+_HOST_HEADER = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
-def parse_upstream(url: str) -> Upstream:
-    """Read `ws://host:port` or `http://host:port`.
+def parse_upstream(url: str, host_header: str | None = None) -> Upstream:
+    """Read `ws://host:port`, `http://`, `wss://` or `https://`.
+
+    Args:
+        host_header: "keep", "upstream" or a literal; None keeps the client's for plain upstreams and puts the upstream's own for TLS.
 
     Raises:
         ValueError: in words for a person.
@@ -41,10 +38,8 @@ def parse_upstream(url: str) -> Upstream:
         parts = urlsplit(url if "://" in url else f"ws://{url}")
     except ValueError:
         raise ValueError(f"{url}: not a URL; write ws://HOST:PORT") from None
-    if parts.scheme in ("wss", "https"):
-        raise ValueError(f"{url}: TLS upstreams are not supported yet; give ws:// or http://")
-    if parts.scheme not in ("ws", "http"):
-        raise ValueError(f"{url}: not a ws:// or http:// URL")
+    if parts.scheme not in _PORTS:
+        raise ValueError(f"{url}: not a ws://, http://, wss:// or https:// URL")
     try:
         port = parts.port
     except ValueError:
@@ -53,13 +48,28 @@ def parse_upstream(url: str) -> Upstream:
         raise ValueError(f"{url}: no host; write ws://HOST:PORT")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"{url}: the relay keeps the client's path; write only ws://HOST:PORT")
-    port = port or 80
-    return Upstream(parts.hostname, port, f"{parts.scheme}://{address_text(parts.hostname, port)}")
+    try:
+        host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+    except UnicodeError:
+        raise ValueError(f"{url}: {parts.hostname} is no host name") from None
+    tls = parts.scheme in ("wss", "https")
+    usual = _PORTS[parts.scheme]
+    authority = address_text(host, port) if port and port != usual else _bracketed(host)
+    port = port or usual
+    header = host_header or ("upstream" if tls else "keep")
+    if header not in ("keep", "upstream") and not _HOST_HEADER.fullmatch(header):
+        raise ValueError(f"--host-header: {header!r} is neither keep nor upstream nor a host name")
+    sent = None if header == "keep" else authority if header == "upstream" else header
+    return Upstream(host, port, f"{parts.scheme}://{address_text(host, port)}", tls, sent)
 
 
 def address_text(host: str, port: int) -> str:
     """HOST:PORT, an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{_bracketed(host)}:{port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def parse_listen(address: str) -> tuple[str, int]:
@@ -72,74 +82,11 @@ def parse_listen(address: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)
 
 
-def _literal(host: str, port: int) -> tuple[int, tuple[str, int]] | None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return (socket.AF_INET6 if address.version == 6 else socket.AF_INET), (host, port)
-
-
-async def dial(upstream: Upstream, timeout: float) -> socket.socket:
-    """A connected non-blocking socket with TCP_NODELAY.
-
-    Args:
-        timeout: seconds per address.
-
-    Raises:
-        DialError: nothing answered.
-    """
-    loop = asyncio.get_running_loop()
-    literal = _literal(upstream.host, upstream.port)
-    if literal is not None:
-        addresses: list[tuple[int, Any]] = [literal]
-    else:
-        try:
-            found = await loop.getaddrinfo(upstream.host, upstream.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise DialError(f"cannot look up {upstream.host}: {(error.strerror or str(error)).lower()}") from None
-        addresses = [(family, address) for family, _, _, _, address in found]
-    why = "no address"
-    for family, address in addresses:
-        try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-        except OSError as error:
-            raise DialError(f"the relay cannot open a socket: {_words(error)} (see ulimit -n)", local=True) from None
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            async with asyncio.timeout(timeout):
-                await loop.sock_connect(sock, address)
-            return sock
-        except TimeoutError:
-            why = f"no answer within {timeout:g} s"
-        except OSError as error:
-            why = _words(error)
-        except BaseException:
-            sock.close()
-            raise
-        sock.close()
-    raise DialError(why)
-
-
-def _words(error: OSError) -> str:
-    """What the system says. The event loops put their own words into `strerror`; the number is the fact."""
-    return os.strerror(error.errno).lower() if error.errno else str(error)
-
-
-def bad_gateway(upstream: Upstream, why: str) -> bytes:
-    """The 502 that a client gets when the upstream is not there."""
-    body = json.dumps(
-        {
-            "error": "upstream unreachable",
-            "upstream": upstream.text,
-            "reason": why,
-            "hint": "wsproxy is up and the service behind it is not: start it, or correct --upstream",
-        }
-    ).encode()
+def json_answer(status: str, body: dict[str, str]) -> bytes:
+    """A whole HTTP response of the relay's own; the connection ends with it."""
+    raw = json.dumps(body).encode()
     head = (
-        "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nServer: wsproxy\r\nConnection: close\r\n\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(raw)}\r\nServer: wsproxy\r\nConnection: close\r\n\r\n"
     )
-    return head.encode() + body
+    return head.encode() + raw

@@ -9,12 +9,11 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
 from ..recording.format import Event
 from ..recording.view import View
-from ..relay.server import Summary, Watcher
-from ..relay.upstream import address_text
+from ..relay.news import Summary, Watcher
 from ..wire.events import C2S, S2C, WireEvent
 from .screen import Line, Screen
 from .text import close_code, count, escape, seconds, size
@@ -43,13 +42,13 @@ class ConnectionLog(Watcher):
         self._thread.start()
         self.events: Callable[[list[WireEvent]], None] | None = self._live if live and not quiet else None
 
-    def listening(self, settings: Any, port: int, control_port: int) -> None:
-        """The relay is up."""
+    def listening(self, listeners: list[tuple[str, list[str]]], folder: str, control_port: int) -> None:
+        """The relay is up: where it listens, and where each of these leads."""
         if self._quiet:
             return
-        where = address_text(settings.listen[0], port)
-        self._say([("wsproxy ", "bold"), (f"http://{where} → {settings.upstream.text}", "")])
-        self._say([(f"        recording into {escape(str(settings.folder))}, control on port {control_port}", "dim")])
+        for url, upstreams in listeners:
+            self._say([("wsproxy ", "bold"), (f"{url} → {', '.join(upstreams)}", "")])
+        self._say([(f"        recording into {escape(folder)}, control on port {control_port}", "dim")])
 
     def opened(self, summary: Summary) -> None:
         if not self._quiet:

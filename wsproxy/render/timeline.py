@@ -141,7 +141,8 @@ class Timeline:
     def _request(self, item: Request) -> Row:
         fields = {name.lower(): value for name, value in head_fields(item.raw)}
         what = fields.get("sec-websocket-extensions") or fields.get("content-type") or fields.get("upgrade") or ""
-        return Row(item.method, size(len(item.raw)), f"{self._mask(item.target)}  {what}".rstrip())
+        marks = [f"forwarded with Host {item.host}"] if item.host is not None else []
+        return Row(item.method, size(len(item.raw)), f"{self._mask(item.target)}  {what}".rstrip(), marks)
 
     def _response(self, item: Response) -> Row:
         fields = {name.lower(): value for name, value in head_fields(item.raw)}
@@ -167,6 +168,8 @@ class Timeline:
         return Row("end", "", what, lost, bad=item.how == "reset")
 
     def _open(self, item: Open) -> Row:
+        if item.error and not item.upstream:
+            return Row("open", "", f"no upstream: {item.error}", bad=True)
         if item.error:
             return Row("open", "", f"upstream {item.upstream} not reached: {item.error}", bad=True)
         return Row("open", "", f"{item.conn}: {item.client} to {item.upstream}")

@@ -27,7 +27,11 @@ OP_CONT, OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0x0, 0x1, 0x2, 0x8, 0x
 
 
 class Request(NamedTuple):
-    """An HTTP request head, `raw` to the empty line included. `exchange` counts from 1 per connection."""
+    """An HTTP request head, `raw` to the empty line included. `exchange` counts from 1 per connection.
+
+    `host` is the Host that the relay put in place of the client's, on request, and `sent` the SHA-256 (hex) of the head that the
+    upstream got so: `wire.host.with_host(raw, host)`.
+    """
 
     conn: int
     dir: Dir
@@ -36,6 +40,8 @@ class Request(NamedTuple):
     method: str
     target: str
     raw: bytes
+    host: str | None = None
+    sent: str | None = None
 
 
 class Response(NamedTuple):

@@ -57,6 +57,11 @@ class Tap:
         """Whether this is a WebSocket by now, in both directions."""
         return self.c2s.frames is not None and self.s2c.frames is not None
 
+    @property
+    def in_http(self) -> bool:
+        """Whether both directions are still read as HTTP/1.x."""
+        return self.c2s.in_http and self.s2c.in_http
+
     def turn_over(self, t: int, *, websocket: bool, reason: str) -> list[WireEvent]:
         """Both directions leave HTTP; the client's held bytes get their reading (the caller reads on with its own)."""
         for direction in (self.c2s, self.s2c):
@@ -116,6 +121,15 @@ class _Direction:
     def pending(self) -> bytes:
         """Bytes that were read and whose event is still to come."""
         return self.frames.pending if self.frames is not None else self._buffer
+
+    @property
+    def in_http(self) -> bool:
+        return self.feed == self._feed_http
+
+    @property
+    def in_body(self) -> bool:
+        """Whether a body is not whole yet."""
+        return self._body is not None
 
     @property
     def is_opaque(self) -> bool:

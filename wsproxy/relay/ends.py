@@ -1,0 +1,230 @@
+"""One end of a splice: a socket, what is waited for on it, and the two flows that use it.
+
+Strategy: an `End` gives its flows `recv` and `send`, and those of a plain socket are the socket's own, so nothing stands on the hot path. Where
+something lies between the bytes and the socket (TLS, a look at request heads) the end is a `LayeredEnd` with the same interface. It has three
+cares more, all of them because a layer keeps bytes of its own: what it could not hand to the kernel yet (`backlog`) must go before anything else
+counts as sent; what it has read already (`holds`) is read without waiting for the kernel, which will not tell; and a connection is not over
+before the backlog has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from .poller import ERROR, HUNG_UP, READ, WRITE, Poller
+
+if TYPE_CHECKING:
+    from .splice import Flow
+
+READ_SIZE = 65536
+AGAIN = (BlockingIOError, InterruptedError)
+_GONE = ERROR | HUNG_UP
+_HEARD = READ | _GONE
+
+
+class LayerFailure(OSError):
+    """A layer cannot go on, in words for a recording."""
+
+
+class Channel(Protocol):
+    """What lies between a splice and a socket. Calls raise BlockingIOError and OSError as those of a socket do."""
+
+    @property
+    def backlog(self) -> bool:
+        """Whether it keeps bytes that the kernel has not taken yet. Then `send` takes no more."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether `recv` has something (bytes, the end, an error) without asking the kernel."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the end came without the farewell that the layer's protocol has."""
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the relay speaks for the peer, whose own end does not matter any more."""
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def send(self, data: bytes | memoryview, /) -> int: ...
+
+    def flush(self) -> None:
+        """Hand more of the backlog to the kernel."""
+
+    def finish(self, *, cut: bool) -> None:
+        """Say that nothing more will be sent, when the backlog has gone; `cut`: without a farewell."""
+
+
+class SocketChannel:
+    """A plain socket as a channel, where one is asked for."""
+
+    __slots__ = ("_sock", "backlog", "cut", "holds", "recv", "replaced", "send")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.backlog = self.holds = self.cut = self.replaced = False
+        self.recv = sock.recv
+        self.send = sock.send
+
+    def flush(self) -> None:
+        """There is no backlog."""
+
+    def finish(self, *, cut: bool) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
+
+
+class End:
+    """A plain socket."""
+
+    __slots__ = ("_events", "broken", "fd", "incoming", "outgoing", "poller", "recv", "send", "sock", "watched")
+
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.recv: Callable[[int], bytes] = sock.recv
+        self.send: Callable[[bytes | memoryview], int] = sock.send
+        self.poller = poller
+        self.incoming: Flow  # brings what this socket's peer sends
+        self.outgoing: Flow  # takes what goes to it
+        self.broken = False  # a send has failed: its peer is gone, whatever the next read looks like
+        self.watched = False
+        self._events = 0
+
+    @property
+    def backlog(self) -> bool:
+        """Whether bytes that `send` took are still here."""
+        return False
+
+    @property
+    def cut(self) -> bool:
+        """Whether the peer's end came without the farewell that it should have said."""
+        return False
+
+    def wait(self, events: int) -> None:
+        """Wait for READ, WRITE, both or neither."""
+        if not self.watched:
+            self.poller.add(self.fd, events, self.ready)
+            self.watched = True
+        elif events != self._events:
+            self.poller.change(self.fd, events)
+        self._events = events
+
+    def forget(self) -> None:
+        """Wait for nothing, not even for errors."""
+        if self.watched:
+            self.watched = False
+            self.poller.remove(self.fd)
+
+    def update(self) -> None:
+        """Wait for what the two flows need now."""
+        reading = READ if self.incoming.reading else 0
+        writing = WRITE if self.outgoing.pending else 0
+        self.wait(reading | writing)
+
+    def ready(self, events: int) -> None:
+        """The poller's word."""
+        if events & WRITE and self.outgoing.pending:
+            self.outgoing.flush()
+        if not self.watched:  # closed by the flush
+            return
+        if events & _HEARD:
+            if self.incoming.reading:
+                self.incoming.read()
+            elif events & _GONE:
+                self._gone_unread(events)
+
+    def _gone_unread(self, events: int) -> None:
+        """The peer is gone while nobody reads. Without an error both have said FIN: what is unread waits, and no more is to be heard."""
+        if events & ERROR:
+            self.incoming.broke_unread()
+        else:
+            self.forget()
+
+    def finish(self, *, cut: bool) -> None:
+        """Nothing more will be sent to this peer."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it is gone: its own direction tells
+
+
+class LayeredEnd(End):
+    """A socket with a channel above it."""
+
+    __slots__ = ("_called", "_channel", "_loop")
+
+    def __init__(self, sock: socket.socket, poller: Poller, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(sock, poller)
+        self._channel = channel
+        self._loop = loop
+        self._called = False
+        self.recv = channel.recv
+        self.send = self._send
+
+    @property
+    def backlog(self) -> bool:
+        return self._channel.backlog
+
+    @property
+    def cut(self) -> bool:
+        return self._channel.cut
+
+    def _send(self, data: bytes | memoryview) -> int:
+        sent = self._channel.send(data)
+        if self._channel.backlog or self._channel.holds:
+            self.update()
+        return sent
+
+    def update(self) -> None:
+        reading = READ if self.incoming.reading else 0
+        writing = WRITE if self.outgoing.pending or self._channel.backlog else 0
+        self.wait(reading | writing)
+        if reading and self._channel.holds and not self._called:
+            self._called = True
+            self._loop.call_soon(self._read_held)
+            self.poller.wake()
+
+    def ready(self, events: int) -> None:
+        if events & WRITE:
+            if self._flush() and self.watched:
+                self.outgoing.flush()
+            if not self.watched:
+                return
+        if events & _HEARD:
+            if self.incoming.reading:
+                self.incoming.read()
+                self._read_on()
+            elif events & _GONE:
+                self._gone_unread(0 if self._channel.replaced else events)
+
+    def finish(self, *, cut: bool) -> None:
+        try:
+            self._channel.finish(cut=cut)
+        except OSError:
+            pass  # it is gone: its own direction tells
+        if self.watched:
+            self.update()
+
+    def _flush(self) -> bool:
+        """Whether the backlog has gone."""
+        try:
+            self._channel.flush()
+        except OSError:
+            self.outgoing.receiver_gone(0)
+            return False
+        return not self._channel.backlog
+
+    def _read_held(self) -> None:
+        self._called = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read what the layer has already: the kernel will not tell of it again."""
+        while self.watched and self.incoming.reading and self._channel.holds:
+            self.incoming.read()
+        if self.watched and self._channel.backlog:  # reading may make a layer answer
+            self.update()
