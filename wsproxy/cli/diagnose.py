@@ -10,6 +10,7 @@ from ..recording.folder import open_recording
 from ..render.diagnosis import Summary, diagnosis_lines, listing_line
 from ..render.jsonl import dump
 from ..render.screen import Screen
+from ..secrets.masking import mask_json
 
 
 @click.command(
@@ -49,7 +50,7 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
         worst = max(worst, result.exit_status)
         if as_json:
             for line in result.to_json():
-                click.echo(dump(line))
+                click.echo(dump(mask_json(line)))
         elif len(recs) == 1:
             for shown in diagnosis_lines(result, screen.width, wrap=screen.is_terminal):
                 screen.print(shown)

@@ -87,6 +87,11 @@ Examples:
     metavar="TOKEN",
     help="What markers and metrics must carry: Authorization: Bearer TOKEN.  [env: WSPROXY_TOKEN]",
 )
+@click.option(
+    "--redact",
+    is_flag=True,
+    help="Keep secrets off the disk: masked and decoded messages instead of the wire's bytes, each once it is whole.",
+)
 @click.option("--live", is_flag=True, help="Print each message as it passes.")
 @click.option("--quiet", is_flag=True, help="Print nothing but trouble.")
 @click.option(
@@ -101,6 +106,7 @@ def command(**options: Any) -> int:
     from ..relay.rules import DEFAULT_BODY, DEFAULT_HEADER, DEFAULT_PATH, StreamRule
     from ..relay.run import Settings
     from ..relay.upstream import parse_listen, parse_upstream
+    from ..secrets.masking import rules
 
     for name in ("grace", "connect_timeout"):
         if not math.isfinite(options[name]):
@@ -119,6 +125,7 @@ def command(**options: Any) -> int:
             grace=options["grace"],
             connect_timeout=options["connect_timeout"],
             token=options["token"] or None,
+            rules=rules() if options["redact"] else None,
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from None

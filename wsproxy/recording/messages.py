@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..wire.deflate import InflateError, Inflater, negotiated
-from ..wire.events import OP_CLOSE, OP_CONT, Dir, End, Frame, Opaque, Part, Response
+from ..wire.events import OP_CLOSE, OP_CONT, WITHHELD, Dir, End, Frame, Opaque, Part, Redacted, Response
 from ..wire.http1 import head_fields
 from .format import Event, Gap
 
@@ -25,7 +25,8 @@ class Message:
     """A WebSocket message, or a control frame.
 
     `number` is that of its first event, `t` when that was read and `t_end` when the last part was (nanoseconds since the recording's
-    start), `wire` the payload bytes that went over the wire, `frames` how many frames it came in.
+    start), `wire` the payload bytes that went over the wire, `frames` how many frames it came in. `redacted` where the data is not what went by:
+    "masked", "decoded" or "withheld" (see `Redacted`).
     """
 
     number: int
@@ -39,6 +40,7 @@ class Message:
     frames: int
     wire: int
     error: str | None = None
+    redacted: str | None = None
 
     @property
     def text(self) -> str:
@@ -104,6 +106,7 @@ class Assembler:
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._limit = limit
         self._directions: dict[tuple[int, Dir], _Direction] = {}
+        self._redacted: dict[tuple[int, Dir], Redacted] = {}  # said of the next frame
 
     def feed(self, number: int, event: Event) -> list[Message]:
         """The messages that this event completes.
@@ -112,7 +115,12 @@ class Assembler:
             number: of the event in its recording, from 1.
         """
         if isinstance(event, Frame):
-            return self._frame(number, event)
+            note = self._redacted.pop((event.conn, event.dir), None) if self._redacted else None
+            messages = self._frame(number, event)
+            return messages if note is None else [_as_it_went(m, note) if m.number == number else m for m in messages]
+        if isinstance(event, Redacted):
+            self._redacted[event.conn, event.dir] = event
+            return []
         if isinstance(event, Part):
             direction = self._direction(event.conn, event.dir)
             if direction.reading is None:  # its frame fell into a gap
@@ -247,3 +255,13 @@ class Assembler:
                 if direction.inflater is not None:
                     direction.inflater.lose(f"the recorder lost {gap.bytes:,} bytes before it ({gap.reason})")
         return out
+
+
+def _as_it_went(message: Message, note: Redacted) -> Message:
+    """A message that is not stored as it went by, with the figures of what did."""
+    message.t, message.wire, message.frames = note.t, note.payload, note.frames
+    message.compressed = bool(note.rsv & 4)
+    message.redacted = note.how
+    if note.how == WITHHELD:
+        message.error = "withheld: it could not be read, so its secrets could not be masked"
+    return message

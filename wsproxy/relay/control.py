@@ -18,6 +18,7 @@ from aiohttp import web
 
 from ..wire.events import C2S, S2C, Dir
 from .markers import BODY_LIMIT, BadMarkers, Clock, read_markers, read_offset
+from .masked_markers import masked_batch
 from .server import Relay
 from .streams import Streams, boot_id
 
@@ -83,6 +84,8 @@ class Control:
     async def _markers(self, request: web.Request) -> web.Response:
         received = time.monotonic_ns()
         body = await request.read()
+        if self._streams.masker is not None:
+            body = masked_batch(body, request.headers.get("Content-Type", ""), self._streams.masker)
         try:
             offset = read_offset(request.headers.get("x-wsproxy-clock"))
             clock = Clock(time.monotonic_ns(), time.time_ns(), self._boot_id, offset)

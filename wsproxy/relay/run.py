@@ -13,6 +13,8 @@ from typing import Any
 
 from ..errors import CannotStart
 from ..recording.writer import Durability
+from ..secrets.masking import Masker
+from ..secrets.rules import Rules
 from .control import Control
 from .poller import Poller
 from .rules import StreamRule
@@ -38,6 +40,7 @@ class Settings:
     grace: float
     connect_timeout: float
     token: str | None = None
+    rules: Rules | None = None  # what is masked before it is recorded; None records what goes by
 
 
 def run(main: Callable[[Poller], Coroutine[Any, Any, None]]) -> None:
@@ -87,6 +90,11 @@ async def serve(
         CannotStart: folder not writable, port taken.
     """
     prepare_folder(settings.folder)
+    mode = settings.folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        watcher.trouble(
+            f"{settings.folder} is open to others (mode {mode:04o}); recordings can hold credentials: 'chmod 700 {settings.folder}'"
+        )
     raise_descriptor_limit()
 
     def trouble(reason: str | None) -> None:
@@ -102,6 +110,7 @@ async def serve(
         relay=f"wsproxy {version}",
         durability=settings.durability,
         keep_body=settings.keep_body,
+        masker=None if settings.rules is None else Masker(settings.rules, numbered=True),
         on_trouble=trouble,
     )
     relay = Relay(
