@@ -107,6 +107,7 @@ class Assembler:
         self._limit = limit
         self._directions: dict[tuple[int, Dir], _Direction] = {}
         self._redacted: dict[tuple[int, Dir], Redacted] = {}  # said of the next frame
+        self._notes: dict[int, Redacted] = {}  # by the number of the frame
 
     def feed(self, number: int, event: Event) -> list[Message]:
         """The messages that this event completes.
@@ -115,12 +116,9 @@ class Assembler:
             number: of the event in its recording, from 1.
         """
         if isinstance(event, Frame):
-            note = self._redacted.pop((event.conn, event.dir), None) if self._redacted else None
-            messages = self._frame(number, event)
-            return messages if note is None else [_as_it_went(m, note) if m.number == number else m for m in messages]
-        if isinstance(event, Redacted):
-            self._redacted[event.conn, event.dir] = event
-            return []
+            if self._redacted and (event.conn, event.dir) in self._redacted:
+                self._notes[number] = self._redacted.pop((event.conn, event.dir))
+            return self._as_they_went(self._frame(number, event))
         if isinstance(event, Part):
             direction = self._direction(event.conn, event.dir)
             if direction.reading is None:  # its frame fell into a gap
@@ -129,10 +127,14 @@ class Assembler:
         if isinstance(event, Response) and event.status == 101:
             self._negotiate(event)
         elif isinstance(event, Gap):
-            return self._gap(event)
+            return self._as_they_went(self._gap(event))
         elif isinstance(event, End | Opaque):
             direction = self._direction(event.conn, event.dir)
-            return self._give_up(event.conn, event.dir, direction, event.t, "the connection ended inside it")
+            return self._as_they_went(
+                self._give_up(event.conn, event.dir, direction, event.t, "the connection ended inside it")
+            )
+        elif isinstance(event, Redacted) and event.frames:
+            self._redacted[event.conn, event.dir] = event
         return []
 
     def finish(self) -> list[Message]:
@@ -142,7 +144,20 @@ class Assembler:
             open_message = direction.message or direction.control
             t = open_message.t if open_message else 0
             out += self._give_up(conn, dir, direction, t, "the recording ends inside it")
-        return out
+        return self._as_they_went(out)
+
+    def _as_they_went(self, messages: list[Message]) -> list[Message]:
+        """Messages that are not stored as they went by get the figures of what did."""
+        for message in messages if self._notes else ():
+            note = self._notes.pop(message.number, None)
+            if note is not None:
+                message.t, message.wire, message.frames = note.t, note.payload, note.frames
+                message.compressed = bool(note.rsv & 4)
+                message.redacted = note.how
+                if note.how == WITHHELD:
+                    why = "it could not be read, so its secrets could not be masked"
+                    message.error = f"{message.error or why}: withheld"
+        return messages
 
     def _direction(self, conn: int, dir: Dir) -> _Direction:
         found = self._directions.get((conn, dir))
@@ -255,13 +270,3 @@ class Assembler:
                 if direction.inflater is not None:
                     direction.inflater.lose(f"the recorder lost {gap.bytes:,} bytes before it ({gap.reason})")
         return out
-
-
-def _as_it_went(message: Message, note: Redacted) -> Message:
-    """A message that is not stored as it went by, with the figures of what did."""
-    message.t, message.wire, message.frames = note.t, note.payload, note.frames
-    message.compressed = bool(note.rsv & 4)
-    message.redacted = note.how
-    if note.how == WITHHELD:
-        message.error = "withheld: it could not be read, so its secrets could not be masked"
-    return message

@@ -85,6 +85,7 @@ class View:
         if self._assembler is not None:
             out += [(message.number, message) for message in self._assembler.feed(number, event)]
             if isinstance(event, Frame | Part):
+                self._redacted.pop(key, None)
                 return out
         if isinstance(event, Redacted):
             self._redacted[key] = event

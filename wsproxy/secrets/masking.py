@@ -15,7 +15,7 @@ import binascii
 import json
 import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from .json_text import rewritten
 from .rules import SHAPES, Reach, Rules
@@ -47,18 +47,22 @@ class Masker:
         """A secret as it may be shown: its first four characters, if it is long enough to keep the rest a secret."""
         if not secret or MASK.fullmatch(secret):
             return secret
-        self._learn(secret)
-        mask = f"{secret[:4]}…masked" if len(secret) >= 12 else "…masked"
+        bare = unquote(secret) if "%" in secret else secret
+        self._learn(bare)
+        mask = f"{secret[:4]}…masked" if len(bare) >= 12 and "%" not in secret[:4] else "…masked"
         if not self._numbered:
             return mask
-        found = self._masks.get(secret)
+        found = self._masks.get(bare)
         if found is None and len(self._masks) < _MASKS_LIMIT:
             number = self._alike[mask] = self._alike.get(mask, 0) + 1
-            found = self._masks[secret] = mask if number == 1 else f"{mask}{number}"
+            found = self._masks[bare] = mask if number == 1 else f"{mask}{number}"
         return found or mask
 
     def field(self, name: str, value: str) -> str:
         """The value of a header field."""
+        if name.lower().endswith("cookie"):
+            for pair in value.split(";"):
+                self._learn(pair.partition("=")[2])
         return _ascii(self._value(value) if self._rules.is_field(name) else self.text(value))
 
     def head(self, raw: bytes) -> bytes:

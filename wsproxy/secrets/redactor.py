@@ -174,8 +174,14 @@ class _Direction:
                 if self.inflater is not None:
                     self.inflater.lose("an earlier message is incomplete")
                 first = held.first
-                out += held.redacted(WITHHELD, whole_frame(first.conn, first.dir, first.t, first.opcode, b""))
-                self._cut_before = True
+                if held.size or held.note:
+                    # Still a frame that never became whole, as a reader should see it.
+                    bare = first._replace(b0=first.b0 & 0x8F, mask=None, length=first.length or 1, payload=b"")
+                    form = 7 if bare.length < 126 else 16 if bare.length < 65536 else 64
+                    out += held.redacted(WITHHELD, bare._replace(form=form))
+                    self._cut_before = True
+                else:
+                    out += held.as_it_is()
         if self._body is not None and isinstance(self._body.first, Body):
             if self._body.size or self._body.note:
                 out += self._body.redacted(WITHHELD, self._body.first._replace(raw=b"", end=False, omitted=0))
