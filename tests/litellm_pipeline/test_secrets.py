@@ -8,6 +8,8 @@ again, frames joined and unmasked.
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -24,7 +26,7 @@ from .questions import BLOCK_DELIVERED, BLOCK_LOST, BLOCKED, PASSED
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SHOW = [[], ["--full"], ["--hex"], ["--json"], ["--grep", "START", "--full"]]
+SHOW = [[], ["--full"], ["--hex"], ["--json"], ["--only", "c2s", "--full"]]
 COMMANDS = [
     *(["show", *view, *how] for view in ([], ["--frames"]) for how in SHOW),
     ["trace"],
@@ -105,13 +107,15 @@ async def test_no_key_is_in_a_copy_and_verify_and_diagnose_take_it_as_the_origin
         status, printed = await wsproxy_command("verify", str(copy))
         assert status == 0 and "whole, redacted" in printed
         answers = [(await wsproxy_command("diagnose", str(rec)))[1].splitlines()[0] for rec in (path, copy)]
-        assert answers[0] == answers[1]
+        first, second = (re.sub(r" \(event \d+\)", "", answer) for answer in answers)  # a copy counts its own
+        assert first == second
         _, printed = await wsproxy_command("show", str(copy), "--full", "--show-secrets")
         assert leaks(printed.encode(), keys(relayed_bed)) == []
     starts = [
         message.json for message in wsproxy.open(tmp_path / "shared" / paths[0].name).messages() if message.opcode == 1
     ]
-    assert starts[0]["data"]["deployment"]["litellm_params"]["api_key"].startswith("sk-p…masked")
+    # LiteLLM 1.77 sends the deployment as an object, 1.106 as a printed one.
+    assert re.search(r"api_key\W{1,5}sk-p…masked", json.dumps(starts[0]["data"]["deployment"], ensure_ascii=False))
 
 
 async def test_a_relay_that_redacts_writes_and_prints_no_key(redacting_bed: Bed) -> None:

@@ -39,6 +39,11 @@ documents = st.recursive(
         ('"line\\nsk-0123456789abcdef"', '"line\\nsk-0…masked"'),
         (f"AKIA{'A1B2C3D4E5F6'} and ghp_{'a1' * 10}", "AKIA…masked and ghp_…masked"),
         ('{"api_key": "sk-unfinished-0123', '{"api_key": "sk-u…masked"'),
+        ("Params(api_key='odd key', model='demo')", "Params(api_key='…masked', model='demo')"),
+        ("{'api_key': 'hunter2hunter2', 'a': 'b'}", "{'api_key': 'hunt…masked', 'a': 'b'}"),
+        ("[(b'authorization', b'hunter2hunter2')]", "[(b'authorization', b'hunt…masked')]"),
+        ('[["x-api-key", "hunter2hunter2"], ["a", "b"]]', '[["x-api-key", "hunt…masked"], ["a", "b"]]'),
+        ('{"required": ["password", "username"]}', '{"required": ["password", "username"]}'),
         ("nothing to hide: task-force, risk-free, desk-2", "nothing to hide: task-force, risk-free, desk-2"),
     ],
 )
@@ -108,7 +113,24 @@ def test_a_rule_that_is_none_is_refused_by_name(rule: dict[str, list[str]], word
 
 @pytest.mark.parametrize(
     "unit",
-    ['"', '\\"', '"\\', "{", "[", '{"token":"', "://a:", "Bearer ", "sk-", "a" * 50, "data: {", "\x00a", "?key="],
+    [
+        '"',
+        '\\"',
+        '"\\',
+        "{",
+        "[",
+        '{"token":"',
+        "://a:",
+        "Bearer ",
+        "sk-",
+        "a" * 50,
+        "data: {",
+        "api_key='",
+        "'token','",
+        '"cookie","',
+        "\x00a",
+        "?key=",
+    ],
 )
 def test_hostile_text_is_masked_in_linear_time(unit: str) -> None:
     text = unit * (400_000 // len(unit))

@@ -106,7 +106,7 @@ class Masker:
         if "\x00" in text:
             text = _WIDE.sub(self._wide, text)
         for pattern in self._rules.in_text:
-            text = pattern.sub(lambda match: match[1] + self._value(match[2]), text)
+            text = pattern.sub(lambda match: match[1] + self._value(match[match.re.groups]), text)
         text = self._shapes(text)
         for pattern in self._rules.patterns:
             text = pattern.sub(self._by_pattern, text)

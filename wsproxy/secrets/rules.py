@@ -17,6 +17,7 @@ NAMES = (
     r"|[a-z0-9_-]{0,40}password|passwd|passphrase|(?:[a-z0-9_-]{0,40}[-_])?secret|[a-z0-9_-]{0,40}secret[-_](?:access[-_])?key"
     r"|(?:private|master|signing)[-_]key)"
 )
+_PAIRED = r"(?:(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-key)"
 _QUERY = r"[a-z0-9_-]{0,40}(?:key|token|secret|password|signature)"
 # A key may follow a delimiter, a percent-encoded character, or the escape of a line end.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])|(?<=\\[nrt]))"
@@ -56,11 +57,14 @@ class Rules:
         self._fields = re.compile(_FIELDS, re.IGNORECASE)
         self._names = re.compile(NAMES, re.IGNORECASE)
         self._reach_of: dict[str, Reach] = {}
-        # Each of them: what stands before the secret, and the secret.
+        # Each of them: what stands before the secret (the first group), and the secret (the last).
         names = _any([NAMES, *map(_loose, keys)])
         self.in_text = [
             re.compile(rf'(?i)("{names}"\s{{0,8}}:\s{{0,8}}")((?:[^"\\]|\\.)*)', re.DOTALL),  # JSON
             re.compile(rf'(?i)(\\+"{names}\\+"\s{{0,8}}:\s{{0,8}}\\+")([^"\\]*)'),  # JSON in a JSON string
+            re.compile(rf"(?i)((?<![a-z0-9_-]){names}=')((?:[^'\\]|\\.)*)", re.DOTALL),  # a Python object, printed
+            re.compile(rf"(?i)('{names}'\s{{0,8}}:\s{{0,8}}')((?:[^'\\]|\\.)*)", re.DOTALL),  # a Python dict, printed
+            re.compile(rf"(?i)((['\"]){_PAIRED}\2,\s{{0,8}}b?\2)((?:(?!\2)[^\\]|\\.)*)", re.DOTALL),  # a list of fields
             re.compile(rf"(?im)(^{names}:[ \t]{{0,8}})([^\r\n]+)"),  # a header line
             re.compile(rf"(?i)((?:\A|[?&])(?:{_any([_QUERY, *map(_loose, keys)])})=)([^&\s\"#]+)"),  # a query
             re.compile(
