@@ -19,13 +19,11 @@ from collections.abc import Callable
 
 from ..errors import RecordingError
 from ..recording.format import Gap, pack_event
-from ..recording.reader import Recording
 from ..secrets.redactor import Redactor
 from ..wire import http1
 from ..wire.events import (
     C2S,
     S2C,
-    WITHHELD,
     Body,
     Dir,
     End,
@@ -40,6 +38,7 @@ from ..wire.events import (
 )
 from ..wire.tap import Tap
 from .lane import Lane
+from .provisional import events_of, has_body, withheld
 from .rules import BODY_LIMIT, StreamRule
 from .streams import Stream, Streams
 
@@ -236,13 +235,8 @@ class ConnectionRecorder:
         def feed(data: bytes, t: int) -> None:
             nonlocal reason
             try:
-                raw: list[WireEvent] = [Opaque(self._conn, dir, t, data, reason)]
-                if self._redactor is not None:
-                    raw = [
-                        Redacted(self._conn, dir, t, WITHHELD, len(data)),
-                        Opaque(self._conn, dir, t, b"", reason),
-                    ]
-                (self._last or self._own(t)).add(raw, t)
+                opaque = Opaque(self._conn, dir, t, data, reason)
+                (self._last or self._own(t)).add([opaque] if self._redactor is None else withheld(opaque), t)
                 reason = None
             except Exception as error:
                 self._on_fault(error)
@@ -334,7 +328,7 @@ class ConnectionRecorder:
         head = http1.parse_request(request.raw)
         if http1.wants_upgrade(head):
             self._of_exchange[request.exchange] = self._own(t)
-        elif self._rule.may_be_in_body(request.raw) and _has_body(head):
+        elif self._rule.may_be_in_body(request.raw) and has_body(head):
             self._searching[request.exchange] = []
         else:
             self._settle(request.exchange, self._lane(self._streams.rest(self._opened), t), t)
@@ -360,15 +354,8 @@ class ConnectionRecorder:
         stream.writer.flush(t)
         base = stream.writer.header.start_mono_ns
         moved: list[WireEvent] = []
-        note: list[WireEvent] = []
         try:
-            for event in Recording(stream.path).events():
-                if isinstance(event, Redacted):
-                    note = [event._replace(t=event.t + base)]
-                    continue
-                if isinstance(event, Request | Response | Body | Piece) and event.exchange == exchange:
-                    moved += [*note, event._replace(t=event.t + base)]
-                note = []
+            moved = events_of(stream.path, exchange, base)
             if moved:
                 lane.add(list(moved), t)
         except RecordingError as error:
@@ -401,10 +388,3 @@ class ConnectionRecorder:
                 self._conn, self._client, self._upstream, self.error, self._opened, t
             )
         return lane
-
-
-def _has_body(head: http1.Head) -> bool:
-    try:
-        return http1.request_body(head) is not None
-    except http1.NotHttp:
-        return False

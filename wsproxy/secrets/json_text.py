@@ -53,7 +53,7 @@ def rewritten(
                 if keep:
                     keys.append(value)
                 objects[-1] = (True, keep)
-                here = max(reaches[-1], reach(keys), key=_strength)
+                here = max(reaches[-1], reach(keys))
                 new = plain(value)
             else:
                 new = secret(value) if here is not Reach.NOTHING else plain(value)
@@ -84,13 +84,11 @@ def rewritten(
 
 
 def _quoted(value: str) -> str:
-    quoted = json.dumps(value, ensure_ascii=False)
-    # A lone surrogate has an escape in JSON, and no form in UTF-8.
-    return json.dumps(value) if any("\ud800" <= char <= "\udfff" for char in value) else quoted
-
-
-def _strength(reach: Reach) -> int:
-    return reach.value
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate has an escape in JSON, and no form in UTF-8
+        return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _decoded(token: str) -> str:

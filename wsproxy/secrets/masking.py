@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from .json_text import rewritten
-from .rules import SHAPES, Reach, Rules
+from .rules import SHAPES, Reach, Rules, has_shape
 
 MASK = re.compile(r".{0,4}(?:…|\.\.\.)masked\d*", re.DOTALL)
 _KNOWN_LIMIT = 200  # secrets that are looked for again
@@ -99,19 +99,25 @@ class Masker:
 
     def text(self, text: str) -> str:
         """Free text, or JSON as text."""
+        if self._rules.hides_something(text):
+            text = self._searched(text)
+        if len(text) >= 24:
+            text = _BASE64.sub(self._base64, text)
+        return self._seen_again(text)
+
+    def _searched(self, text: str) -> str:
         if text.lstrip(" \t\r\n\ufeff")[:1] in ("{", "["):
             text = self._json_text(text)
         elif "data:" in text:
             text = _EVENT_DATA.sub(lambda match: match[0].replace(match[1], self._json_text(match[1])), text)
         if "\x00" in text:
             text = _WIDE.sub(self._wide, text)
-        for pattern in self._rules.in_text:
+        for pattern in self._rules.in_text(text):
             text = pattern.sub(lambda match: match[1] + self._value(match[match.re.groups]), text)
         text = self._shapes(text)
         for pattern in self._rules.patterns:
             text = pattern.sub(self._by_pattern, text)
-        text = _BASE64.sub(self._base64, text)
-        return self._seen_again(text)
+        return text
 
     def json(self, value: Any) -> Any:
         """A parsed value: what JSON has, and bytes. Depth is that of the parser, which is bounded."""
@@ -135,7 +141,7 @@ class Masker:
 
     def _below(self, value: Any, keys: list[str], reach: Reach) -> Any:
         here = self._rules.reach(keys)
-        return self._json(value, keys, here if here.value > reach.value else reach)
+        return self._json(value, keys, max(here, reach))
 
     def _json_text(self, text: str) -> str:
         return rewritten(text, self._rules.reach, self._value, self._inner)
@@ -152,7 +158,7 @@ class Masker:
         return self.masked(value)
 
     def _shapes(self, text: str) -> str:
-        return SHAPES.sub(lambda match: self._value(match[0]), text)
+        return SHAPES.sub(lambda match: self._value(match[0]), text) if has_shape(text.lower()) else text
 
     def _by_pattern(self, match: re.Match[str]) -> str:
         if match.re.groups and match[1] is not None:
@@ -172,7 +178,9 @@ class Masker:
         except (binascii.Error, ValueError):
             return text
         inside = data.decode("latin-1")
-        if SHAPES.search(inside) or (self._again is not None and self._again.search(inside)):
+        if (has_shape(inside.lower()) and SHAPES.search(inside)) or (
+            self._again is not None and self._again.search(inside)
+        ):
             return self.masked(text)
         return text
 

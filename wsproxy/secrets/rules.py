@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Collection, Iterable
-from enum import Enum
+from enum import IntEnum
 
 _FIELDS = r"^(?:proxy-)?authorization$|^(?:set-)?cookie$|api[-_]?key|secret|access[-_]?token|(?:^|[-_])token$|password|credential"
 NAMES = (
@@ -19,6 +19,11 @@ NAMES = (
 )
 _PAIRED = r"(?:(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-key)"
 _QUERY = r"[a-z0-9_-]{0,40}(?:key|token|secret|password|signature)"
+_URL_START = r"\b[a-z][a-z0-9+.-]{0,20}://"
+_USER_INFO = [
+    r"[^\s/?#@:\"'\\]{0,256}:)([^\s/?#@\"'\\]{1,256})(?=@",
+    r")([^\s/?#@:\"'\\]{16,256})(?=@",
+]  # a password; a user as long as a key
 # A key may follow a delimiter, a percent-encoded character, or the escape of a line end.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])|(?<=\\[nrt]))"
 SHAPES = re.compile(
@@ -30,7 +35,12 @@ SHAPES = re.compile(
 )
 
 
-class Reach(Enum):
+# Without one of these words, in lower case, there is nothing for the expressions to find: looking for them is a hundred times as fast.
+_NAME_WORDS = ("authorization", "cookie", "key", "token", "secret", "passw", "passphrase", "signature")
+_SHAPE_WORDS = ("bearer", "basic", "sk-", "ghp_", "gho_", "ghs_", "ghu_", "xox", "akia", "aiza", "eyj")
+
+
+class Reach(IntEnum):
     """How much of a JSON value under some key is a secret."""
 
     NOTHING = 0
@@ -57,21 +67,45 @@ class Rules:
         self._fields = re.compile(_FIELDS, re.IGNORECASE)
         self._names = re.compile(NAMES, re.IGNORECASE)
         self._reach_of: dict[str, Reach] = {}
-        # Each of them: what stands before the secret (the first group), and the secret (the last).
+        self.has_own = bool(keys or paths or patterns)
+        # Each of them: what any match holds; what stands before the secret (the first group), and the secret (the last).
         names = _any([NAMES, *map(_loose, keys)])
-        self.in_text = [
-            re.compile(rf'(?i)("{names}"\s{{0,8}}:\s{{0,8}}")((?:[^"\\]|\\.)*)', re.DOTALL),  # JSON
-            re.compile(rf'(?i)(\\+"{names}\\+"\s{{0,8}}:\s{{0,8}}\\+")([^"\\]*)'),  # JSON in a JSON string
-            re.compile(rf"(?i)((?<![a-z0-9_-]){names}=')((?:[^'\\]|\\.)*)", re.DOTALL),  # a Python object, printed
-            re.compile(rf"(?i)('{names}'\s{{0,8}}:\s{{0,8}}')((?:[^'\\]|\\.)*)", re.DOTALL),  # a Python dict, printed
-            re.compile(rf"(?i)((['\"]){_PAIRED}\2,\s{{0,8}}b?\2)((?:(?!\2)[^\\]|\\.)*)", re.DOTALL),  # a list of fields
-            re.compile(rf"(?im)(^{names}:[ \t]{{0,8}})([^\r\n]+)"),  # a header line
-            re.compile(rf"(?i)((?:\A|[?&])(?:{_any([_QUERY, *map(_loose, keys)])})=)([^&\s\"#]+)"),  # a query
-            re.compile(
-                r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://[^\s/?#@:\"'\\]{0,256}:)([^\s/?#@\"'\\]{1,256})(?=@)"
-            ),  # a URL
-            re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)([^\s/?#@:\"'\\]{16,256})(?=@)"),
+        query = _any([_QUERY, *map(_loose, keys)])
+        self._by_name = [
+            (held, re.compile(expression, re.IGNORECASE | re.DOTALL | re.MULTILINE))
+            for held, expression in (
+                # JSON, and JSON in a JSON string
+                ('"', rf'("{names}"\s{{0,8}}:\s{{0,8}}")((?:[^"\\]|\\.)*)'),
+                ('\\"', rf'(\\+"{names}\\+"\s{{0,8}}:\s{{0,8}}\\+")([^"\\]*)'),
+                # Python's objects and dicts, printed
+                ("='", rf"((?<![a-z0-9_-]){names}=')((?:[^'\\]|\\.)*)"),
+                ("'", rf"('{names}'\s{{0,8}}:\s{{0,8}}')((?:[^'\\]|\\.)*)"),
+                # a list of fields, a header line, a query
+                (",", rf"((['\"]){_PAIRED}\2,\s{{0,8}}b?\2)((?:(?!\2)[^\\]|\\.)*)"),
+                (":", rf"(^{names}:[ \t]{{0,8}})([^\r\n]+)"),
+                ("=", rf"((?:\A|[?&]){query}=)([^&\s\"#]+)"),
+            )
         ]
+        self._in_urls = [re.compile(rf"(?i)({_URL_START}{part})") for part in _USER_INFO]
+
+    def in_text(self, text: str) -> list[re.Pattern[str]]:
+        """The expressions that may find something in this text, by names that stand beside it or its place in a URL."""
+        low = text.lower()
+        named = self.has_own or any(word in low for word in _NAME_WORDS)
+        found = [pattern for held, pattern in self._by_name if held in text] if named else []
+        return [*found, *self._in_urls] if "://" in text and "@" in text else found
+
+    def hides_something(self, text: str) -> bool:
+        """Whether a text could hold any secret that these rules know: quick, and wrong on one side only."""
+        low = text.lower()
+        return (
+            self.has_own
+            or any(word in low for word in _NAME_WORDS)
+            or has_shape(low)
+            or ("://" in low and "@" in low)
+            or "\\u00" in low
+            or "\x00" in low
+        )
 
     def is_field(self, name: str) -> bool:
         """Whether a header field of this name holds a secret."""
@@ -90,6 +124,11 @@ class Rules:
         if self._paths and any(_ends_with(keys, path) for path in self._paths):
             return Reach.ALL
         return found
+
+
+def has_shape(low: str) -> bool:
+    """Whether a text in lower case could match SHAPES."""
+    return any(word in low for word in _SHAPE_WORDS)
 
 
 def _any(expressions: Iterable[str]) -> str:
