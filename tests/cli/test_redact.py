@@ -169,6 +169,11 @@ def test_a_rule_that_is_none_is_trouble_that_names_it(
     assert_trouble(wsproxy(*command, cwd=tmp_path), "wsproxy.toml: [secrets]", *words)
 
 
+def test_the_password_of_an_upstream_is_in_no_error_message() -> None:
+    done = wsproxy("record", "--upstream", "ws://me:hunter2-hunter2@h/path")
+    assert_trouble(done, "ws://me:hunt…masked@h/path", "keeps the client's path")
+
+
 def test_an_error_message_masks_what_it_repeats(tmp_path: Path) -> None:
     key = "sk-planted-0123456789abcdef"
     done = wsproxy("show", key, "--dir", tmp_path)

@@ -26,6 +26,7 @@ from wsproxy.wire.events import Body, Dir, Redacted
 
 from ..secrets.conversations import Planted, conversations
 from ..secrets.forms import leaks, leaks_in_file
+from ..secrets.test_copies import copied
 from ..wire.strategies import interleavings
 from .raw import RawServer
 from .relay_process import RelayProcess
@@ -74,6 +75,8 @@ def test_no_secret_is_on_the_disk_after_any_read(planted: Planted) -> None:
             assert leaks_in_file(recording.path, planted.secrets) == []
             assert check(recording.events()).problems == []
             assert recording.ending is not None and recording.ending.state == "finished"
+            again = copied(recording.path, f"again-{recording.path.name}")
+            assert check(Recording(again).events()).problems == []
         wire: dict[Dir, int] = {"c2s": 0, "s2c": 0}
         for _, _, dir, data in planted.said:
             wire[dir] += len(data or b"")

@@ -16,7 +16,7 @@ from wsproxy.secrets.copy import learn, write_copy
 from wsproxy.secrets.masking import MASK, Masker
 from wsproxy.wire.events import DECODED, WITHHELD
 
-from ..recording.samples import NAMES, capture, write
+from ..recording.samples import NAMES, capture, finished, write
 from .conversations import Planted, conversations
 from .forms import leaks_in_file
 
@@ -111,6 +111,26 @@ def test_redacting_a_copy_changes_nothing(planted: Planted) -> None:
     with tempfile.TemporaryDirectory() as folder:
         once = copied(write(Path(folder) / "r.msgpack", planted.events))
         assert copied(once, "again.msgpack").read_bytes() == once.read_bytes()
+
+
+def test_a_secret_in_the_trailer_of_a_chunked_body_is_not_kept(tmp_path: Path) -> None:
+    head = b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"5\r\nhello\r\n0\r\nX-Api-Key: hunter2-hunter2-hunter2\r\n\r\n"
+    original = write(
+        tmp_path / "r.msgpack", finished({1: [(1, "c2s", head + body), (2, "c2s", None), (3, "s2c", None)]})
+    )
+    copy = copied(original)
+    assert leaks_in_file(copy, ["hunter2-hunter2-hunter2"]) == []
+    assert [item.data for _, item in items(Recording(copy).events()) if isinstance(item, HttpBody)] == [b"hello"]
+
+
+def test_a_body_whose_coding_is_unknown_is_withheld_and_said(tmp_path: Path) -> None:
+    head = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\n"
+    original = write(
+        tmp_path / "r.msgpack", finished({1: [(1, "c2s", head + b"hello"), (2, "c2s", None), (3, "s2c", None)]})
+    )
+    (body,) = (item for _, item in items(Recording(copied(original)).events()) if isinstance(item, HttpBody))
+    assert (body.data, body.wire, body.redacted) == (b"", 5, WITHHELD)
 
 
 def test_two_keys_that_begin_alike_have_masks_that_differ_and_stay_the_same() -> None:

@@ -229,11 +229,13 @@ class _Direction:
                 raise Unreadable
             # What was redacted before is stored without its content coding.
             fields = self._fields | ({"content-encoding": "identity"} if held.note else {})
-            data = body_data(b"".join(held.parts), fields, self._limit)
+            raw = b"".join(held.parts)
+            data = body_data(raw, fields, self._limit)
         except Unreadable:
             return held.redacted(WITHHELD, last._replace(raw=b"", omitted=0))
         shown = self._masker.data(data)
-        if shown == data:
+        # Chunk extensions and trailers are no data; they are kept, or not, with all of the body.
+        if shown == data and (raw == data or self._masker.data(raw) == raw):
             return held.as_it_is()
         return held.redacted(MASKED, last._replace(raw=body_raw(shown, self._fields)))
 
