@@ -83,7 +83,7 @@ class _Rebuilt:
             self.redacted += 1
             return
         note, self._note = self._note, None
-        if isinstance(event, Body):
+        if isinstance(event, Body) and note is None:
             self.omitted += event.omitted
         self.frames += isinstance(event, Frame) if note is None else note.frames
         self.bytes += 0 if note is None else note.wire

@@ -10,7 +10,7 @@ from ..recording.folder import open_recording
 from ..render.diagnosis import Summary, diagnosis_lines, listing_line
 from ..render.jsonl import dump
 from ..render.screen import Screen
-from ..secrets.masking import mask_json
+from ..secrets.masking import mask_json, mask_text
 
 
 @click.command(
@@ -43,7 +43,7 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
         except RecordingError as error:
             if len(recs) == 1:
                 raise
-            click.echo(f"wsproxy: {error}", err=True)
+            click.echo(f"wsproxy: {mask_text(str(error))}", err=True)
             summary.failed()
             worst = 2
             continue

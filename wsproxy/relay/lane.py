@@ -86,13 +86,16 @@ class Lane:
         for event in events:
             account = self.accounts[event.dir]
             before = account.bytes
+            kept = self._trim(account, event) if isinstance(event, Body) else event
             if not isinstance(event, Piece):
-                account.count(event, self._rebuilding[event.dir].wire_bytes(event))
+                # What passed is counted whole; of what is redacted, what stands in the file.
+                counted = event if account.note is None else kept
+                account.count(event, self._rebuilding[event.dir].wire_bytes(counted))
             wire += account.bytes - before
             if isinstance(event, Frame | Part | Piece):
                 self.packers[event.dir].pack([event], out)
             else:
-                out.append(pack_event(self._trim(account, event) if isinstance(event, Body) else event, base))
+                out.append(pack_event(kept, base))
         stream.events += len(events)
         stream.writer.write(out, len(events), wire, t)
 

@@ -37,6 +37,7 @@ class Held:
             self.frames += 1
             self.wire += len(frame_header(event))
         elif isinstance(event, Body) and event.omitted:
+            self.wire += event.omitted
             self.cut = True
         if self.size > self.limit or self.cut:
             self.cut = True
