@@ -65,7 +65,7 @@ class Exactness:
     notes: list[str] = field(default_factory=list)
 
 
-_HOW = {MASKED: "events hold masks", DECODED: "are stored decoded", WITHHELD: "are withheld"}
+_HOW = {MASKED: "masked", DECODED: "stored decoded", WITHHELD: "withheld"}
 
 
 class _Rebuilt:
@@ -175,7 +175,9 @@ def _judge(result: Exactness) -> None:
                 result.problems.append(_differs(where, stretch))
     if result.redacted:
         said = [f"{result.redacted[how]:,} {words}" for how, words in _HOW.items() if how in result.redacted]
-        result.notes.append(f"redacted: {', '.join(said)}: what went by there cannot be proved from here, all else can")
+        result.notes.append(
+            f"redacted events: {', '.join(said)}: what went by there cannot be proved from here, all else can"
+        )
     if result.unknown:
         result.notes.append(f"{result.unknown:,} events of kinds that this version does not know")
 
