@@ -56,7 +56,9 @@ def test_frames_view_gives_frames_as_they_stood_on_the_wire() -> None:
     assert data
     assert all(frame["rsv"] == 4 and frame["fin"] for frame in data)
     assert all(frame["masked"] == (frame["dir"] == "c2s") for frame in frames)
-    payload = next(frame["payload"] for frame in data if isinstance(frame["payload"], dict))
+    assert all(frame["payload"] is None and frame["withheld"] == "compressed" for frame in data)
+    frames = wsproxy("show", DELIVERED, "--frames", "--json", "--show-secrets").objects
+    payload = next(frame["payload"] for frame in frames if isinstance(frame.get("payload"), dict))
     assert base64.b64decode(payload["base64"])
 
 

@@ -23,7 +23,7 @@ from wsproxy.recording.format import (
     pack_event,
     pack_header,
 )
-from wsproxy.wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Request, Response
+from wsproxy.wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Redacted, Request, Response
 from wsproxy.wire.tap import Tap
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures"
@@ -38,7 +38,9 @@ _times = st.integers(-(2**40), 2**50)
 _raw = st.one_of(st.binary(max_size=40), st.sampled_from([b"x" * 255, b"y" * 256, b"z" * 65_535, b"w" * 65_536]))
 _words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 _some = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
-_totals = st.builds(DirTotals, _u64, _u64, st.binary(max_size=4).map(lambda raw: hashlib.sha256(raw).hexdigest()))
+_totals = st.builds(
+    DirTotals, _u64, _u64, st.binary(max_size=4).map(lambda raw: hashlib.sha256(raw).hexdigest()), st.just(0) | _u64
+)
 data_values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
         st.none(),
@@ -75,6 +77,9 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
     Body: st.builds(Body, _conns, _dirs, _times, _conns, _raw, st.booleans(), _u64),
     Opaque: st.builds(Opaque, _conns, _dirs, _times, _raw, st.none() | _some),
     End: st.builds(End, _conns, _dirs, _times, st.sampled_from(["fin", "reset", "aborted", "stopped"]), _u64),
+    Redacted: st.builds(
+        Redacted, _conns, _dirs, _times, st.sampled_from(["masked", "withheld"]), _u64, _u64, _u64, st.integers(0, 7)
+    ),
     Open: st.builds(Open, _conns, _times, _words, _words, st.none() | _some),
     Marker: st.builds(
         Marker, _times, _words, st.none() | st.integers(0, 2**63), data_values, st.none() | _some, _conns

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..recording.view import when
+from ..secrets.masking import mask_text
 from ..wire.events import C2S, S2C
 from .diagnosis.ending import ending
 from .diagnosis.ending import recording as recording_itself
@@ -27,7 +28,6 @@ from .journey.attempt import WIRE_DOWN, WIRE_UP, Attempt, Journey
 from .journey.course import Course
 from .journey.picking import pick
 from .journey.reading import Item, Source, read
-from .secrets import mask_text
 
 FINE, NO_STREAM = "fine", "no-stream"
 _LABELS = {LOST: "LOST", DAMAGED: "DAMAGED", UNSURE: "CANNOT TELL", FINE: "nothing lost", NO_STREAM: "no stream"}

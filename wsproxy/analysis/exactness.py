@@ -4,6 +4,10 @@ Strategy: one pass. The wire bytes of each direction of each connection are rebu
 themselves as it read them. Where both agree, nothing was lost, changed or misread between the socket and the file. What cannot be proved (no totals
 event because the relay was killed, bodies cut on request, a gap) is said, never assumed.
 
+Where events are redacted nobody can prove what went by, so the digest of such a direction is of what the events rebuild to as they stand: it
+proves that the recording is as it was when it was redacted. The wire bytes and frames that the redacted events stand for must add up all the
+same.
+
 Cost: SHA-256 of the wire bytes; memory of one event and one small state per connection.
 """
 
@@ -14,13 +18,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..recording.format import DirTotals, Event, Gap, Marker, Open, Totals, Trailer, Unknown
-from ..wire.events import C2S, S2C, Body, Dir, Frame, Request, Superseding
+from ..wire.events import (
+    C2S,
+    DECODED,
+    MASKED,
+    S2C,
+    WITHHELD,
+    Body,
+    Dir,
+    Frame,
+    Redacted,
+    Request,
+    Superseding,
+    WireEvent,
+)
 from ..wire.host import with_host
 
 
 @dataclass(slots=True)
 class Stretch:
-    """One direction of one connection: what the events rebuild to, and what the relay counted (None if it never said)."""
+    """One direction of one connection: what the events rebuild to, and what the relay counted (None if it never said).
+
+    `redacted` events do not hold what went by; `bytes` counts what they stand for.
+    """
 
     conn: int
     dir: Dir
@@ -29,13 +49,19 @@ class Stretch:
     sha256: str
     relay: DirTotals | None
     omitted: int  # body bytes that were not kept, on request
+    redacted: int = 0
 
     @property
     def exact(self) -> bool | None:
         """True if proved, False if disproved, None if it cannot be told."""
-        if self.relay is None or self.omitted:
+        if self.relay is None or self.omitted or (self.redacted and self.intact):
             return None
-        return (self.bytes, self.frames, self.sha256) == self.relay
+        return self.intact
+
+    @property
+    def intact(self) -> bool:
+        """Whether the events are those that the totals were made of."""
+        return (self.bytes, self.frames, self.sha256, self.redacted) == self.relay
 
 
 @dataclass(slots=True)
@@ -47,23 +73,41 @@ class Exactness:
     gaps: list[Gap] = field(default_factory=list)
     unknown: int = 0
     finished: bool = False
+    redacted: dict[str, int] = field(default_factory=dict)  # how → events
     stretches: list[Stretch] = field(default_factory=list)
     rewritten: int = 0  # request heads that went to the upstream with another Host, on request
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
+_HOW = {MASKED: "masked", DECODED: "stored decoded", WITHHELD: "withheld"}
+
+
 class _Rebuilt:
-    __slots__ = ("bytes", "frames", "omitted", "sha", "wire")
+    __slots__ = ("_note", "bytes", "frames", "omitted", "redacted", "sha", "wire")
 
     def __init__(self) -> None:
         self.wire = Superseding()
         self.sha = hashlib.sha256()
-        self.bytes = self.frames = self.omitted = 0
+        self.bytes = self.frames = self.omitted = self.redacted = 0
+        self._note: Redacted | None = None
 
-    def add(self, part: bytes) -> None:
+    def feed(self, event: WireEvent) -> None:
+        if isinstance(event, Redacted):
+            self._note = event
+            self.redacted += 1
+            return
+        note, self._note = self._note, None
+        if isinstance(event, Body) and note is None:
+            self.omitted += event.omitted
+        self.frames += isinstance(event, Frame) if note is None else note.frames
+        self.bytes += 0 if note is None else note.wire
+        for part in self.wire.wire_bytes(event):
+            self.add(part, counted=note is None)
+
+    def add(self, part: bytes, *, counted: bool) -> None:
         self.sha.update(part)
-        self.bytes += len(part)
+        self.bytes += len(part) if counted else 0
 
 
 def check(events: Iterable[Event]) -> Exactness:
@@ -99,13 +143,11 @@ def check(events: Iterable[Event]) -> Exactness:
             rebuilt = open_.get(key)
             if rebuilt is None:
                 rebuilt = open_[key] = _Rebuilt()
-            rebuilt.frames += isinstance(event, Frame)
-            if isinstance(event, Body):
-                rebuilt.omitted += event.omitted
+            rebuilt.feed(event)
+            if isinstance(event, Redacted):
+                result.redacted[event.how] = result.redacted.get(event.how, 0) + 1
             elif isinstance(event, Request) and event.host is not None:
                 _compare_head(result, event, event.host)
-            for part in rebuilt.wire.wire_bytes(event):
-                rebuilt.add(part)
     for (conn, dir), rebuilt in open_.items():
         result.stretches.append(_stretch(conn, dir, rebuilt, None))
     _judge(result)
@@ -113,8 +155,10 @@ def check(events: Iterable[Event]) -> Exactness:
 
 
 def _stretch(conn: int, dir: Dir, rebuilt: _Rebuilt, totals: DirTotals | None) -> Stretch:
-    rebuilt.add(rebuilt.wire.rest())
-    return Stretch(conn, dir, rebuilt.bytes, rebuilt.frames, rebuilt.sha.hexdigest(), totals, rebuilt.omitted)
+    rebuilt.add(rebuilt.wire.rest(), counted=True)
+    return Stretch(
+        conn, dir, rebuilt.bytes, rebuilt.frames, rebuilt.sha.hexdigest(), totals, rebuilt.omitted, rebuilt.redacted
+    )
 
 
 def _compare_head(result: Exactness, request: Request, host: str) -> None:
@@ -148,7 +192,7 @@ def _judge(result: Exactness) -> None:
             result.notes.append(f"{where}: {stretch.omitted:,} body bytes were left out by --keep-body")
             if stretch.bytes + stretch.omitted != stretch.relay.bytes:
                 result.problems.append(_differs(where, stretch))
-        elif not stretch.exact:
+        elif not stretch.intact:
             if result.gaps and stretch.bytes < stretch.relay.bytes:
                 result.notes.append(
                     f"{where}: {stretch.relay.bytes - stretch.bytes:,} of {stretch.relay.bytes:,} bytes fell into gaps"
@@ -159,6 +203,11 @@ def _judge(result: Exactness) -> None:
         result.notes.append(
             f"request heads forwarded with another Host (--host-header): {result.rewritten:,}; everything else as it came"
         )
+    if result.redacted:
+        said = [f"{result.redacted[how]:,} {words}" for how, words in _HOW.items() if how in result.redacted]
+        result.notes.append(
+            f"redacted events: {', '.join(said)}: what went by there cannot be proved from here, all else can"
+        )
     if result.unknown:
         result.notes.append(f"{result.unknown:,} events of kinds that this version does not know")
 
@@ -167,6 +216,10 @@ def _differs(where: str, stretch: Stretch) -> str:
     assert stretch.relay is not None
     if stretch.bytes != stretch.relay.bytes:
         return f"{where}: the events rebuild to {stretch.bytes:,} bytes, the relay saw {stretch.relay.bytes:,}"
+    if stretch.redacted != stretch.relay.redacted:
+        return f"{where}: {stretch.redacted:,} redacted events, there were {stretch.relay.redacted:,}"
+    if stretch.redacted:
+        return f"{where}: the redacted events were changed after they were written (SHA-256 differs)"
     if stretch.frames != stretch.relay.frames:
         return f"{where}: {stretch.frames:,} frames, the relay counted {stretch.relay.frames:,}"
     return f"{where}: the bytes rebuilt from the events are not those that went by (SHA-256 differs)"

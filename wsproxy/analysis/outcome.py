@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer
-from ..wire.events import C2S, OP_CLOSE, S2C, Dir, End, Frame, Opaque, Piece, Request, Response
+from ..wire.events import C2S, OP_CLOSE, S2C, Dir, End, Frame, Opaque, Piece, Redacted, Request, Response
 
 
 @dataclass(slots=True)
@@ -59,6 +59,8 @@ def outcome(events: Iterable[Event]) -> Outcome:
                 result.closed_by = "client" if event.dir == C2S else "server"
         elif isinstance(event, Trailer | Totals | Piece):
             continue
+        elif isinstance(event, Redacted):
+            result.frames[event.dir] += max(event.frames - 1, 0)  # the one that it is stored in counts itself
         elif isinstance(event, Marker):
             result.markers += 1
         elif isinstance(event, Gap):

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import WsproxyError
-from .configuration import defaults
+from .configuration import defaults, table
 
 _COMMANDS = {
     "record": "Relay and record: stand between a client and a server.",
@@ -21,6 +21,7 @@ _COMMANDS = {
     "replay": "Play either side of a recording; ask 'what if'.",
     "diff": "Two recordings, aligned: what differs, down to the field.",
     "verify": "Prove that a recording is whole and exact.",
+    "redact": "A copy that can be shared: no secrets in it.",
     "demo": "The whole pipeline on this machine, with the famous bug in it.",
 }
 
@@ -50,7 +51,8 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
         if name and command and not set(rest) & set(ctx.help_option_names):
-            ctx.default_map = {name: defaults(command, name, _COMMANDS)}
+            ctx.default_map = {name: defaults(command, name, (*_COMMANDS, "secrets"))}
+            _use_rules()
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,7 +75,7 @@ def main(args: list[str] | None = None) -> Any:
         status = group.main(args, prog_name="wsproxy", standalone_mode=False)
         sys.stdout.flush()
     except WsproxyError as error:
-        click.echo(f"wsproxy: {error}", err=True)
+        click.echo(f"wsproxy: {_masked(str(error))}", err=True)
         status = 2
     except click.exceptions.Exit as done:
         status = done.exit_code
@@ -92,8 +94,24 @@ def main(args: list[str] | None = None) -> Any:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _use_rules() -> None:
+    """What else is a secret, by the configuration."""
+    found = table("secrets")
+    if found is not None:
+        from ..secrets.masking import use
+        from .secret_rules import read_rules
+
+        use(read_rules(*found))
+
+
+def _masked(sentence: str) -> str:
+    from ..secrets.masking import mask_text
+
+    return mask_text(sentence)
+
+
 def _say(error: click.ClickException) -> None:
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        click.echo(f"wsproxy: {error.format_message()} (try '{error.ctx.command_path} --help')", err=True)
+        click.echo(f"wsproxy: {_masked(error.format_message())} (try '{error.ctx.command_path} --help')", err=True)
     else:
-        click.echo(f"wsproxy: {error.format_message()}", err=True)
+        click.echo(f"wsproxy: {_masked(error.format_message())}", err=True)

@@ -53,6 +53,12 @@ def defaults(command: click.Command, name: str, commands: Collection[str], folde
     return _by_parameter(command, place.of(name), tables.get(name, {}))
 
 
+def table(name: str, folder: str | None = None) -> tuple[str, Any] | None:
+    """A table of the nearest file that is no command's: where it stands, for errors, and what it is. None where there is no such table."""
+    found = _nearest(folder)
+    return None if found is None or name not in found[1] else (found[0].of(name), found[1][name])
+
+
 def _nearest(folder: str | None) -> tuple[_Place, dict[str, Any]] | None:
     try:
         at = os.path.abspath(folder or os.getcwd())

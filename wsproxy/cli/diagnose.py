@@ -16,6 +16,7 @@ from ..recording.folder import open_recording
 from ..render.diagnosis import Summary, diagnosis_lines, listing_line
 from ..render.jsonl import dump
 from ..render.screen import Screen
+from ..secrets.masking import mask_json, mask_text
 
 _MANY = 48  # recordings for which other processes pay
 _AT_ONCE = 8  # recordings that a process takes at once
@@ -50,14 +51,14 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
         if isinstance(result, RecordingError):
             if len(recs) == 1:
                 raise result
-            click.echo(f"wsproxy: {result}", err=True)
+            click.echo(f"wsproxy: {mask_text(str(result))}", err=True)
             summary.failed()
             worst = 2
             continue
         worst = max(worst, result.exit_status)
         if as_json:
             for line in result.to_json():
-                click.echo(dump(line))
+                click.echo(dump(mask_json(line)))
         elif len(recs) == 1:
             for shown in diagnosis_lines(result, screen.width, wrap=screen.is_terminal):
                 screen.print(shown)

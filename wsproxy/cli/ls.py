@@ -11,6 +11,7 @@ from ..recording.reader import Recording
 from ..render.jsonl import dump
 from ..render.listing import head_line, listing_line, listing_object
 from ..render.screen import Screen
+from ..secrets.masking import mask_text
 
 
 @click.command()
@@ -33,7 +34,7 @@ def command(folder: str, as_json: bool) -> int:
             header, result = recording.header, outcome(recording.events())
             ending = recording.ending
         except RecordingError as error:
-            click.echo(f"wsproxy: {error}", err=True)
+            click.echo(f"wsproxy: {mask_text(str(error))}", err=True)
             continue
         stream = header.stream_id or id_in_name(path)
         if as_json:

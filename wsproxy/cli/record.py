@@ -116,6 +116,11 @@ Examples:
     metavar="TOKEN",
     help="What markers and metrics must carry: Authorization: Bearer TOKEN.  [env: WSPROXY_TOKEN]",
 )
+@click.option(
+    "--redact",
+    is_flag=True,
+    help="Keep secrets off the disk: masked and decoded messages instead of the wire's bytes, each once it is whole.",
+)
 @click.option("--check", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--live", is_flag=True, help="Print each message as it passes.")
 @click.option("--quiet", is_flag=True, help="Print nothing but trouble.")
@@ -144,6 +149,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     from ..relay import settings
     from ..relay.tls import TlsOptions
     from ..relay.upstream import parse_listen
+    from ..secrets.masking import rules
 
     finding = settings.Finding(
         options["stream_path"],
@@ -171,6 +177,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         tls=tls,
         upstream_tls=settings.verification(listeners, tls),
         token=options["token"] or None,
+        rules=rules() if options["redact"] else None,
     )
 
 

@@ -11,6 +11,7 @@ from ..recording.folder import open_recording
 from ..render.jsonl import dump
 from ..render.lanes import trace_lines
 from ..render.screen import Screen
+from ..secrets.masking import mask_json
 
 
 @click.command(
@@ -49,7 +50,7 @@ def command(
     result = trace(open_recording(rec, folder), chunk=chunk, grep=grep, blocked=blocked)
     if as_json:
         for line in result.to_json():
-            click.echo(dump(line))
+            click.echo(dump(line if show_secrets else mask_json(line)))
     else:
         screen = Screen()
         screen.page(trace_lines(result, screen.width, secrets=show_secrets))

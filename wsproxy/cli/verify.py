@@ -10,6 +10,7 @@ from ..recording.folder import open_recording
 from ..render.exactness import verdict_lines, verdict_object
 from ..render.jsonl import dump
 from ..render.screen import Screen
+from ..secrets.masking import mask_text
 
 
 @click.command(
@@ -37,7 +38,7 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
         except RecordingError as error:
             if len(recs) == 1:
                 raise click.ClickException(str(error)) from None
-            click.echo(f"wsproxy: {error}", err=True)
+            click.echo(f"wsproxy: {mask_text(str(error))}", err=True)
             worst = 2
             continue
         ending = recording.ending

@@ -44,8 +44,8 @@ def unreachable(upstream: str, why: str, path: Path, settings: Settings) -> str:
 
 def holds_credentials(where: str) -> str:
     return (
-        f"what looks like a credential stands in {where}.\n"
-        "Cassettes are committed: use a key that is none, or keep it with @pytest.mark.wsproxy_cassette(redact=False)"
+        f"a credential could stand in {where}.\n"
+        "Cassettes are committed: keep them as they are with @pytest.mark.wsproxy_cassette(redact=False)"
     )
 
 

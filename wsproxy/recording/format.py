@@ -14,7 +14,21 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgpack
 
-from ..wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Request, Response, WireEvent
+from ..wire.events import (
+    C2S,
+    S2C,
+    Body,
+    Dir,
+    End,
+    Frame,
+    Opaque,
+    Part,
+    Piece,
+    Redacted,
+    Request,
+    Response,
+    WireEvent,
+)
 from .frame_packer import FramePacker
 from .marker_packer import marker_heads, marker_tail, pack_timed, pack_untimed
 
@@ -23,7 +37,7 @@ VERSION = (1, 1)
 
 
 class Header(NamedTuple):
-    """The first map of a recording. `stream_id` is None in the recording of exchanges that carry none."""
+    """The first map of a recording. `stream_id` is None in the recording of exchanges that carry none; `redacted`: its secrets are masked."""
 
     stream_id: str | None
     start_wall_ns: int
@@ -33,6 +47,7 @@ class Header(NamedTuple):
     listen: str
     upstream: str
     version: tuple[int, int] = VERSION
+    redacted: bool = False
 
 
 class Open(NamedTuple):
@@ -67,11 +82,15 @@ class Gap(NamedTuple):
 
 
 class DirTotals(NamedTuple):
-    """What passed in one direction of one connection: wire bytes, frames, and the SHA-256 of the bytes in hex."""
+    """What passed in one direction of one connection: wire bytes, frames, and the SHA-256 of the bytes in hex.
+
+    Where `redacted` counts events, the digest is of the bytes that the events rebuild to as they stand here.
+    """
 
     bytes: int
     frames: int
     sha256: str
+    redacted: int = 0
 
 
 class Totals(NamedTuple):
@@ -135,18 +154,32 @@ _PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
         "markers": e.markers,
         "gaps": e.gaps,
         "conns": e.conns,
-        "c2s": e.c2s._asdict(),
-        "s2c": e.s2c._asdict(),
+        "c2s": _totals_map(e.c2s),
+        "s2c": _totals_map(e.s2c),
     },
-    Totals: lambda e: {"c2s": e.c2s._asdict(), "s2c": e.s2c._asdict()},
+    Totals: lambda e: {"c2s": _totals_map(e.c2s), "s2c": _totals_map(e.s2c)},
+    Redacted: lambda e: (
+        {"how": e.how, "wire": e.wire}
+        | {name: getattr(e, name) for name in ("frames", "payload", "rsv") if getattr(e, name)}
+    ),
 }
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, unicode_errors="backslashreplace").pack
 
 
+def _totals_map(totals: DirTotals) -> dict[str, Any]:
+    fields = totals._asdict()
+    if not totals.redacted:
+        del fields["redacted"]
+    return fields
+
+
 def pack_header(header: Header) -> bytes:
     """The header map. Its first keys are fixed, so that `file` and `head -c` can tell what it is."""
-    return _pack({"kind": "header", "format": FORMAT, **header._asdict()})
+    fields = header._asdict()
+    if not header.redacted:
+        del fields["redacted"]
+    return _pack({"kind": "header", "format": FORMAT, **fields})
 
 
 def pack_event(event: Event, base: int) -> bytes:
@@ -234,7 +267,7 @@ def _marker(m: dict[str, Any]) -> Marker:
 
 
 def _dir_totals(m: dict[str, Any]) -> DirTotals:
-    return DirTotals(_int(m, "bytes"), _int(m, "frames"), _str(m, "sha256"))
+    return DirTotals(_int(m, "bytes"), _int(m, "frames"), _str(m, "sha256"), _count(m, "redacted"))
 
 
 _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
@@ -262,6 +295,10 @@ _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "trailer": lambda m: Trailer(
         _int(m, "t"), _int(m, "events"), _int(m, "markers"), _int(m, "gaps"),
         _int(m, "conns"), _dir_totals(m["c2s"]), _dir_totals(m["s2c"]),
+    ),
+    "redacted": lambda m: Redacted(
+        _int(m, "conn"), _dir(m), _int(m, "t"), _str(m, "how"), _int(m, "wire"),
+        _count(m, "frames"), _count(m, "payload"), _count(m, "rsv"),
     ),
     "totals": lambda m: Totals(_int(m, "conn"), _int(m, "t"), _dir_totals(m["c2s"]), _dir_totals(m["s2c"])),
 }  # fmt: skip
@@ -324,7 +361,7 @@ def read_header(m: Any) -> Header:
     try:
         return Header(
             _opt_str(m, "stream_id"), _int(m, "start_wall_ns"), _int(m, "start_mono_ns"), _str(m, "boot_id"),
-            _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]),
+            _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]), bool(m.get("redacted")),
         )  # fmt: skip
     except KeyError as missing:
         raise FormatError(f"a header without {missing}") from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..wire.deflate import InflateError, Inflater, negotiated
-from ..wire.events import OP_CLOSE, OP_CONT, Dir, End, Frame, Opaque, Part, Response
+from ..wire.events import OP_CLOSE, OP_CONT, WITHHELD, Dir, End, Frame, Opaque, Part, Redacted, Response
 from ..wire.http1 import head_fields
 from .format import Event, Gap
 
@@ -26,7 +26,8 @@ class Message:
     """A WebSocket message, or a control frame.
 
     `number` is that of its first event, `t` when that was read and `t_end` when the last part was (nanoseconds since the recording's
-    start), `wire` the payload bytes that went over the wire, `frames` how many frames it came in.
+    start), `wire` the payload bytes that went over the wire, `frames` how many frames it came in. `redacted` where the data is not what went by:
+    "masked", "decoded" or "withheld" (see `Redacted`).
     """
 
     number: int
@@ -40,6 +41,7 @@ class Message:
     frames: int
     wire: int
     error: str | None = None
+    redacted: str | None = None
 
     @property
     def text(self) -> str:
@@ -105,6 +107,8 @@ class Assembler:
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._limit = limit
         self._directions: dict[tuple[int, Dir], _Direction] = {}
+        self._redacted: dict[tuple[int, Dir], Redacted] = {}  # said of the next frame
+        self._notes: dict[int, Redacted] = {}  # by the number of the frame
 
     def feed(self, number: int, event: Event) -> list[Message]:
         """The messages that this event completes.
@@ -113,12 +117,15 @@ class Assembler:
             number: of the event in its recording, from 1.
         """
         if isinstance(event, Frame):
+            if self._redacted and (event.conn, event.dir) in self._redacted:
+                self._notes[number] = self._redacted.pop((event.conn, event.dir))
             direction = self._direction(event.conn, event.dir)
             conn, dir, t, b0, _, length, _, payload = event
             if (  # a whole message in a frame of its own, as nearly all are: 1 µs instead of 3
                 b0 & 0x8F in _WHOLE
                 and direction.message is None
                 and direction.reading is None
+                and not self._notes
                 and len(payload) == length <= self._limit
             ):
                 compressed = bool(b0 & 0x40) and direction.inflater is not None
@@ -126,7 +133,7 @@ class Assembler:
                 if compressed and direction.inflater is not None:
                     payload, error = self._inflated(direction.inflater, payload)
                 return [Message(number, conn, dir, t, t, b0 & 15, payload, compressed, 1, length, error)]
-            return self._frame(number, event, direction)
+            return self._as_they_went(self._frame(number, event, direction))
         if isinstance(event, Part):
             direction = self._direction(event.conn, event.dir)
             if direction.reading is None:  # its frame fell into a gap
@@ -135,10 +142,14 @@ class Assembler:
         if isinstance(event, Response) and event.status == 101:
             self._negotiate(event)
         elif isinstance(event, Gap):
-            return self._gap(event)
+            return self._as_they_went(self._gap(event))
         elif isinstance(event, End | Opaque):
             direction = self._direction(event.conn, event.dir)
-            return self._give_up(event.conn, event.dir, direction, event.t, "the connection ended inside it")
+            return self._as_they_went(
+                self._give_up(event.conn, event.dir, direction, event.t, "the connection ended inside it")
+            )
+        elif isinstance(event, Redacted) and event.frames:
+            self._redacted[event.conn, event.dir] = event
         return []
 
     def finish(self) -> list[Message]:
@@ -148,7 +159,20 @@ class Assembler:
             open_message = direction.message or direction.control
             t = open_message.t if open_message else 0
             out += self._give_up(conn, dir, direction, t, "the recording ends inside it")
-        return out
+        return self._as_they_went(out)
+
+    def _as_they_went(self, messages: list[Message]) -> list[Message]:
+        """Messages that are not stored as they went by get the figures of what did."""
+        for message in messages if self._notes else ():
+            note = self._notes.pop(message.number, None)
+            if note is not None:
+                message.t, message.wire, message.frames = note.t, note.payload, note.frames
+                message.compressed = bool(note.rsv & 4)
+                message.redacted = note.how
+                if note.how == WITHHELD:
+                    why = "it could not be read, so its secrets could not be masked"
+                    message.error = f"{message.error or why}: withheld"
+        return messages
 
     def _direction(self, conn: int, dir: Dir) -> _Direction:
         found = self._directions.get((conn, dir))

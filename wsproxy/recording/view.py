@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..wire.events import Body, Dir, End, Frame, Part, Piece, Request, Response
+from ..wire.events import WITHHELD, Body, Dir, End, Frame, Part, Piece, Redacted, Request, Response
 from ..wire.http1 import dechunk, head_fields
 from .format import Event, Unknown
 from .messages import DEFAULT_LIMIT, Assembler, Message
@@ -35,6 +35,7 @@ class HttpBody:
     wire: int
     omitted: int
     complete: bool
+    redacted: str | None = None
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class _OpenBody:
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
     omitted: int = 0
+    redacted: Redacted | None = None
 
 
 Item: TypeAlias = "tuple[int, Message | HttpBody | Event]"
@@ -69,6 +71,7 @@ class View:
         self._bodies: dict[tuple[int, Dir], _OpenBody] = {}
         self._heads: dict[tuple[int, Dir], dict[str, str]] = {}
         self._pieces: dict[tuple[int, Dir], list[tuple[int, Piece]]] = {}
+        self._redacted: dict[tuple[int, Dir], Redacted] = {}  # said of the next event
 
     def feed(self, number: int, event: Event) -> list[Item]:
         """The items that an event completes."""
@@ -82,9 +85,16 @@ class View:
         if self._assembler is not None:
             out += [(message.number, message) for message in self._assembler.feed(number, event)]
             if isinstance(event, Frame | Part):
+                self._redacted.pop(key, None)
                 return out
+        if isinstance(event, Redacted):
+            self._redacted[key] = event
+            return out
+        note = self._redacted.pop(key, None) if self._redacted else None
         if isinstance(event, Body):
-            return out + self._body(number, key, event)
+            return out + self._body(number, key, event, note)
+        if note is not None and (self._assembler is None or note.how == WITHHELD):
+            out.append((number - 1, note))
         if isinstance(event, Request | Response):
             self._heads[key] = _fields(event.raw)
         elif isinstance(event, End):
@@ -103,10 +113,11 @@ class View:
             out += pieces
         return out
 
-    def _body(self, number: int, key: tuple[int, Dir], event: Body) -> list[Item]:
+    def _body(self, number: int, key: tuple[int, Dir], event: Body, note: Redacted | None) -> list[Item]:
         body = self._bodies.get(key)
         if body is None:
-            body = self._bodies[key] = _OpenBody(number, event.t, event.t, event.exchange)
+            body = self._bodies[key] = _OpenBody(number, note.t if note else event.t, event.t, event.exchange)
+        body.redacted = body.redacted or note
         body.t_end = event.t
         body.size += len(event.raw)
         body.omitted += event.omitted
@@ -124,7 +135,8 @@ class View:
         data = dechunk(raw) if "chunked" in fields.get("transfer-encoding", "") else raw
         if fields.get("content-encoding") in ("gzip", "deflate"):
             data = _decoded(data, self._limit)
-        if not raw and not body.omitted:
+        note = body.redacted
+        if not raw and not body.omitted and note is None:
             return []
         return [
             (
@@ -136,9 +148,10 @@ class View:
                     body.t_end,
                     body.exchange,
                     data,
-                    body.size + body.omitted,
+                    body.size + body.omitted if note is None else note.wire,
                     body.omitted,
                     complete,
+                    None if note is None else note.how,
                 ),
             )
         ]

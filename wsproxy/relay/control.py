@@ -21,6 +21,7 @@ from aiohttp import web
 from ..wire.events import C2S, S2C, Dir
 from .marker_clock import BadMarkers, Clock, read_offset
 from .markers import BODY_LIMIT, MarkerBatch
+from .masked_markers import masked_batch
 from .server import Relay
 from .streams import Streams, boot_id
 
@@ -86,6 +87,8 @@ class Control:
     async def _markers(self, request: web.Request) -> web.Response:
         received = time.monotonic_ns()
         body = await request.read()
+        if self._streams.masker is not None:
+            body = masked_batch(body, request.headers.get("Content-Type", ""), self._streams.masker)
         try:
             offset = read_offset(request.headers.get("x-wsproxy-clock"))
             clock = Clock(time.monotonic_ns(), time.time_ns(), self._boot_id, offset)

@@ -3,6 +3,9 @@
 Strategy: two ways of counting. While a direction carries HTTP, every event counts the bytes that it stands for; once it carries nothing but
 frames, each read is counted whole, before it is cut, so that the digest does not depend on the parser that it is to prove.
 
+What was redacted counts as what went by; the digest of such a direction is of what stands in the file, because with the wire's own a short
+secret could be guessed.
+
 Cost: on the hot path (`Lane.frames_recorder`) one digest update and one write per read.
 """
 
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..recording.format import DirTotals, pack_event
 from ..recording.frame_packer import FramePacker
-from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Superseding, WireEvent
+from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Redacted, Superseding, WireEvent
 
 if TYPE_CHECKING:
     from .streams import Stream
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 class _Account:
     """What passed in one direction of a lane."""
 
-    __slots__ = ("ahead", "bytes", "frames", "kept", "sha")
+    __slots__ = ("ahead", "bytes", "frames", "kept", "note", "redacted", "sha")
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -31,9 +34,22 @@ class _Account:
         self.sha = hashlib.sha256()
         self.kept = 0  # bytes of the open HTTP body that were kept
         self.ahead = 0  # bytes that were counted as read and stand in the next event again
+        self.note: Redacted | None = None  # said of the next event
+        self.redacted = 0
 
     def count(self, event: WireEvent, wire: Iterable[bytes]) -> None:
         """Count the wire bytes of an event; a piece has none until something supersedes it."""
+        if isinstance(event, Redacted):
+            self.note = event
+            self.redacted += 1
+            return
+        if self.note is not None:
+            self.bytes += self.note.wire
+            self.frames += self.note.frames
+            self.note = None
+            for part in wire:
+                self.sha.update(part)
+            return
         self.frames += isinstance(event, Frame)
         for part in wire:
             skip = min(self.ahead, len(part))
@@ -45,7 +61,7 @@ class _Account:
         self.sha.update(data)
 
     def totals(self) -> DirTotals:
-        return DirTotals(self.bytes, self.frames, self.sha.hexdigest())
+        return DirTotals(self.bytes, self.frames, self.sha.hexdigest(), self.redacted)
 
 
 class Lane:
@@ -70,13 +86,16 @@ class Lane:
         for event in events:
             account = self.accounts[event.dir]
             before = account.bytes
+            kept = self._trim(account, event) if isinstance(event, Body) else event
             if not isinstance(event, Piece):
-                account.count(event, self._rebuilding[event.dir].wire_bytes(event))
+                # What passed is counted whole; of what is redacted, what stands in the file.
+                counted = event if account.note is None else kept
+                account.count(event, self._rebuilding[event.dir].wire_bytes(counted))
             wire += account.bytes - before
             if isinstance(event, Frame | Part | Piece):
                 self.packers[event.dir].pack([event], out)
             else:
-                out.append(pack_event(self._trim(account, event) if isinstance(event, Body) else event, base))
+                out.append(pack_event(kept, base))
         stream.events += len(events)
         stream.writer.write(out, len(events), wire, t)
 

@@ -7,6 +7,9 @@ anything that is not HTTP, simply stays there.
 
 When both directions carry frames there is nothing to route any more: `feed` becomes a closure of four calls per read.
 
+Where secrets must not reach the disk (`record --redact`), a `Redactor` stands between the tap and all this: it lets through what is whole and masked,
+and never a piece. Then there is no fast way, and what is incomplete when the relay is killed is not recorded.
+
 Nothing here raises into the splice: a fault in the tap or in this module makes the direction opaque, recorded as such.
 """
 
@@ -16,15 +19,31 @@ from collections.abc import Callable
 
 from ..errors import RecordingError
 from ..recording.format import Gap, pack_event
-from ..recording.reader import Recording
+from ..secrets.redactor import Redactor
 from ..wire import http1
-from ..wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Request, Response, WireEvent
+from ..wire.events import (
+    C2S,
+    S2C,
+    Body,
+    Dir,
+    End,
+    Frame,
+    Opaque,
+    Part,
+    Piece,
+    Redacted,
+    Request,
+    Response,
+    WireEvent,
+)
 from ..wire.tap import Tap
 from .lane import Lane
+from .provisional import events_of, has_body, withheld
 from .rules import BODY_LIMIT, StreamRule
 from .streams import Stream, Streams
 
 Feed = Callable[[bytes, int], None]
+REDACT_LIMIT = 16 << 20  # bytes of a message or body that --redact holds until it is whole
 CONTINUED = "what these pieces are part of stands in another recording"
 
 
@@ -57,6 +76,7 @@ class ConnectionRecorder:
         "_opened",
         "_pieces_in",
         "_provisional",
+        "_redactor",
         "_rule",
         "_searching",
         "_streams",
@@ -93,6 +113,7 @@ class ConnectionRecorder:
         self._upstream = upstream
         self._opened = opened
         self._watch = watch
+        self._redactor = None if streams.masker is None else Redactor(streams.masker, limit=REDACT_LIMIT)
         self._on_fault = on_fault
         self._on_request = on_request
         self._lanes: dict[Stream, Lane] = {}
@@ -137,7 +158,7 @@ class ConnectionRecorder:
                 for exchange in list(self._searching):  # bodies that broke off: they will name no stream
                     del self._searching[exchange]
                     self._settle(exchange, self._lane(self._streams.rest(self._opened), t), t)
-            self._record(self._tap.direction(dir).finish(how, t, undelivered), t)
+            self._record(self._kept(self._tap.direction(dir).finish(how, t, undelivered)), t)
         except Exception as error:
             self._on_fault(error)
 
@@ -173,7 +194,7 @@ class ConnectionRecorder:
 
         def feed(data: bytes, t: int) -> None:
             try:
-                self._record(direction.feed(data, t), t)
+                self._record(self._kept(direction.feed(data, t)), t)
                 if self._tap.both_in_frames:
                     self._go_fast()
             except Exception as error:
@@ -181,9 +202,13 @@ class ConnectionRecorder:
 
         return feed
 
+    def _kept(self, events: list[WireEvent]) -> list[WireEvent]:
+        """What may be recorded now of what the tap saw."""
+        return events if self._redactor is None else self._redactor.feed_wire(events)
+
     def _go_fast(self) -> None:
         lane = self._last
-        if lane is None or self._watch is not None:
+        if lane is None or self._watch is not None or self._redactor is not None:
             return
         for dir in (C2S, S2C):
             self._fast_dirs.add(dir)
@@ -207,12 +232,14 @@ class ConnectionRecorder:
         """A fault of ours: from here on this direction is recorded as bytes."""
         self._on_fault(error)
         self._fast_dirs.discard(dir)
-        reason: str | None = f"the recorder failed: {type(error).__name__}: {error}"
+        words = "" if self._redactor is not None else f": {error}"
+        reason: str | None = f"the recorder failed: {type(error).__name__}{words}"
 
         def feed(data: bytes, t: int) -> None:
             nonlocal reason
             try:
-                (self._last or self._own(t)).add([Opaque(self._conn, dir, t, data, reason)], t)
+                opaque = Opaque(self._conn, dir, t, data, reason)
+                (self._last or self._own(t)).add([opaque] if self._redactor is None else withheld(opaque), t)
                 reason = None
             except Exception as error:
                 self._on_fault(error)
@@ -235,7 +262,11 @@ class ConnectionRecorder:
                 self.status = event.status
         batch: list[WireEvent] = []
         lane: Lane | None = None
+        note: list[WireEvent] = []  # what is redacted stands before what it is said of
         for event in events:
+            if isinstance(event, Redacted):
+                note = [event]
+                continue
             if self.answering and isinstance(event, Response):
                 event = event._replace(by="relay")
             elif self.forwarded_as is not None and isinstance(event, Request):
@@ -246,7 +277,8 @@ class ConnectionRecorder:
                 lane.add(batch, t)
                 batch = []
             lane = home
-            batch.append(event)
+            batch += [*note, event]
+            note = []
         if lane is not None:
             lane.add(batch, t)
         while self._moved_out:  # only now: what was forwarded must be on disk somewhere at every instant
@@ -301,7 +333,7 @@ class ConnectionRecorder:
         head = http1.parse_request(request.raw)
         if http1.wants_upgrade(head):
             self._of_exchange[request.exchange] = self._own(t)
-        elif self._rule.may_be_in_body(request.raw) and _has_body(head):
+        elif self._rule.may_be_in_body(request.raw) and has_body(head):
             self._searching[request.exchange] = []
         else:
             self._settle(request.exchange, self._lane(self._streams.rest(self._opened), t), t)
@@ -328,11 +360,7 @@ class ConnectionRecorder:
         base = stream.writer.header.start_mono_ns
         moved: list[WireEvent] = []
         try:
-            moved = [
-                event._replace(t=event.t + base)
-                for event in Recording(stream.path).events()
-                if isinstance(event, Request | Response | Body | Piece) and event.exchange == exchange
-            ]
+            moved = events_of(stream.path, exchange, base)
             if moved:
                 lane.add(list(moved), t)
         except RecordingError as error:
@@ -365,10 +393,3 @@ class ConnectionRecorder:
                 self._conn, self._client, self._upstream, self.error, self._opened, t
             )
         return lane
-
-
-def _has_body(head: http1.Head) -> bool:
-    try:
-        return http1.request_body(head) is not None
-    except http1.NotHttp:
-        return False

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CannotStart
+from ..secrets.masking import Masker
 from .control import Control
 from .dial import Dialler
 from .news import Watcher
@@ -71,6 +72,11 @@ async def serve(
         CannotStart: folder not writable, port taken.
     """
     prepare_folder(settings.folder)
+    mode = settings.folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        watcher.trouble(
+            f"{settings.folder} is open to others (mode {mode:04o}); recordings can hold credentials: 'chmod 700 {settings.folder}'"
+        )
     raise_descriptor_limit()
 
     def trouble(reason: str | None) -> None:
@@ -86,6 +92,7 @@ async def serve(
         relay=f"wsproxy {version}",
         durability=settings.durability,
         keep_body=settings.keep_body,
+        masker=None if settings.rules is None else Masker(settings.rules, numbered=True),
         on_trouble=trouble,
     )
     dialler = Dialler(settings.connect_timeout, settings.upstream_tls)

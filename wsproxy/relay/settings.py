@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..recording.writer import Durability
+from ..secrets.rules import Rules
 from .routes import EVERYWHERE, Listener, Route, Routes
 from .rules import DEFAULT_BODY, DEFAULT_HEADER, DEFAULT_PATH, StreamRule
 from .tls import TlsOptions, listening_context, upstream_context
@@ -73,6 +74,7 @@ class Settings:
     tls: TlsOptions
     upstream_tls: ssl.SSLContext | None
     token: str | None = None
+    rules: Rules | None = None  # what is masked before it is recorded; None records what goes by
 
     @property
     def upstreams(self) -> list[str]:

@@ -18,6 +18,7 @@ from ..recording.folder import file_name
 from ..recording.format import DirTotals, Event, Header, Open, Totals, Trailer, pack_event
 from ..recording.marker_packer import Untimed, pack_timed
 from ..recording.writer import Durability, RecordingWriter
+from ..secrets.masking import Masker
 from ..wire.events import C2S, S2C, Dir
 from .lane import Lane
 
@@ -41,16 +42,17 @@ class _Sum:
     """The trailer's view of one direction: `Totals` events added up."""
 
     def __init__(self) -> None:
-        self._bytes = self._frames = 0
+        self._bytes = self._frames = self._redacted = 0
         self._sha = hashlib.sha256()
 
     def add(self, totals: DirTotals) -> None:
         self._bytes += totals.bytes
         self._frames += totals.frames
+        self._redacted += totals.redacted
         self._sha.update(totals.sha256.encode())
 
     def totals(self) -> DirTotals:
-        return DirTotals(self._bytes, self._frames, self._sha.hexdigest())
+        return DirTotals(self._bytes, self._frames, self._sha.hexdigest(), self._redacted)
 
 
 class Stream:
@@ -154,6 +156,7 @@ class Streams:
 
     Args:
         folder: where they go; it must exist.
+        masker: keeps secrets out of the recordings; None records what goes by.
         on_trouble: called with a sentence when recording fails and with None when it works again.
     """
 
@@ -165,8 +168,10 @@ class Streams:
         relay: str,
         durability: Durability = "every",
         keep_body: int = DEFAULT_KEEP_BODY,
+        masker: Masker | None = None,
         on_trouble: Callable[[str | None], None] = lambda _: None,
     ) -> None:
+        self.masker = masker
         self.folder = folder
         self.run = os.urandom(3).hex()
         self.failing: dict[str, str] = {}  # path → why it cannot be written
@@ -177,7 +182,7 @@ class Streams:
         self._keep_body = keep_body
         self._durability: Durability = durability
         self._on_trouble = on_trouble
-        self._template = Header(None, 0, 0, boot_id(), relay, "", upstream)
+        self._template = Header(None, 0, 0, boot_id(), relay, "", upstream, redacted=masker is not None)
         self._by_id: dict[str, Stream] = {}
         self._open: set[Stream] = set()
         self._finished: OrderedDict[str, Stream] = OrderedDict()

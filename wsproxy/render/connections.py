@@ -14,6 +14,7 @@ from typing import IO
 from ..recording.format import Event
 from ..recording.view import View
 from ..relay.news import Summary, Watcher
+from ..secrets.masking import mask_text
 from ..wire.events import C2S, S2C, WireEvent
 from .screen import Line, Screen
 from .text import close_code, count, escape, seconds, size
@@ -56,7 +57,7 @@ class ConnectionLog(Watcher):
                 [
                     (f"#{summary.conn} ", "dim"),
                     ("open ", "green"),
-                    (escape(summary.target), ""),
+                    (escape(mask_text(summary.target)), ""),
                     (f"  from {summary.client}", "dim"),
                 ]
             )
@@ -74,7 +75,7 @@ class ConnectionLog(Watcher):
         line: Line = [
             (f"#{summary.conn} ", "dim"),
             ("end  ", "magenta"),
-            (escape(summary.target or "(nothing asked)"), ""),
+            (escape(mask_text(summary.target) or "(nothing asked)"), ""),
         ]
         if summary.status:
             line.append((f"  {summary.status}", "" if summary.status < 400 else "red"))
@@ -82,17 +83,17 @@ class ConnectionLog(Watcher):
         if summary.close_code is not None:
             line.append((f"  closed {close_code(summary.close_code)} by {summary.closed_by}", ""))
             if summary.close_reason:
-                line.append((f": {escape(summary.close_reason)}", ""))
+                line.append((f": {escape(mask_text(summary.close_reason))}", ""))
         if summary.end:
             line.append((f"  {summary.end}", "yellow"))
         if summary.error:
-            line.append((f"  upstream: {escape(summary.error)}", "red"))
+            line.append((f"  upstream: {escape(mask_text(summary.error))}", "red"))
         if summary.file:
-            line.append((f"  {escape(summary.file)}", "dim"))
+            line.append((f"  {escape(mask_text(summary.file))}", "dim"))
         self._say(line)
 
     def trouble(self, sentence: str) -> None:
-        self._put(self._err, [("wsproxy: ", "bold red"), (escape(sentence), "")])
+        self._put(self._err, [("wsproxy: ", "bold red"), (escape(mask_text(sentence)), "")])
 
     def close(self) -> None:
         """Write what is queued, within two seconds."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..analysis.exactness import Exactness, Stretch
 from ..recording.reader import Ending
+from ..secrets.masking import mask_text
 from .ending import ending_lines
 from .screen import Line
 from .text import count, escape
@@ -16,14 +17,17 @@ _SHOWN = 20  # connections
 
 def _proof(stretch: Stretch) -> str:
     if stretch.exact is None:
-        return "not proved"
+        return (
+            f"as redacted ({count(stretch.redacted, 'event')})" if stretch.redacted and stretch.relay else "not proved"
+        )
     return "exact" if stretch.exact else "DIFFERS"
 
 
 def verdict_lines(path: str, result: Exactness, ending: Ending) -> Iterator[Line]:
     """One verdict line, then evidence."""
     good = ending.state == "finished" and not result.problems
-    answer = "whole and exact" if good else "not whole" if ending.state != "finished" or result.gaps else "NOT EXACT"
+    sound = "whole and exact" if not result.redacted else "whole, redacted"
+    answer = sound if good else "not whole" if ending.state != "finished" or result.gaps else "NOT EXACT"
     yield [
         (escape(path), "bold"),
         (": ", ""),
@@ -41,7 +45,7 @@ def verdict_lines(path: str, result: Exactness, ending: Ending) -> Iterator[Line
     if len(result.stretches) > _SHOWN:
         yield [(f"  … and {len(result.stretches) - _SHOWN} more", "dim")]
     for problem in result.problems:
-        yield [("  " + escape(problem), "red")]
+        yield [("  " + escape(mask_text(problem)), "red")]
     for note in result.notes:
         yield [("  " + escape(note), "yellow")]
     yield from ending_lines(ending)
@@ -58,6 +62,7 @@ def verdict_object(path: str, result: Exactness, ending: Ending) -> dict[str, An
         "events": result.events,
         "markers": result.markers,
         "gaps": len(result.gaps),
+        "redacted": result.redacted,
         "connections": [
             {
                 "conn": stretch.conn,
@@ -66,9 +71,10 @@ def verdict_object(path: str, result: Exactness, ending: Ending) -> dict[str, An
                 "frames": stretch.frames,
                 "sha256": stretch.sha256,
                 "exact": stretch.exact,
+                "redacted": stretch.redacted,
             }
             for stretch in result.stretches
         ],
-        "problems": result.problems,
+        "problems": [mask_text(problem) for problem in result.problems],
         "notes": result.notes,
     }

@@ -1,6 +1,7 @@
 """Items as JSON Lines: one object per item, stable keys, for programs.
 
-`t` is in seconds since the recording's start, `dir` is `c2s` or `s2c`; a payload that is UTF-8 text is a string, any other `{"base64": …}`.
+`t` is in seconds since the recording's start, `dir` is `c2s` or `s2c`; a payload that is UTF-8 text is a string, any other `{"base64": …}`, and
+null where it is part of something and could hold part of a secret: `withheld` says why.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import json
 from typing import Any
 
 from ..analysis.pipeline import read_message
-from ..analysis.secrets import mask_field, mask_json, mask_text
 from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody
+from ..secrets.masking import mask_data, mask_field, mask_json, mask_text
 from ..wire.events import Frame, Request, Response
 from ..wire.http1 import head_fields
+from .withheld import why_withheld
 
 
 def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool = False) -> dict[str, Any]:
@@ -42,10 +44,12 @@ def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool 
         if message is not None:
             out["type"] = message.type
         if item.opcode == 8:
-            out |= {"code": item.close_code, "reason": item.close_reason}
+            out |= {"code": item.close_code, "reason": item.close_reason if secrets else mask_text(item.close_reason)}
         out["payload"] = payload(item.data, secrets=secrets)
         if item.error:
             out["error"] = item.error
+        if item.redacted:
+            out["redacted"] = item.redacted
     elif isinstance(item, HttpBody):
         out |= {
             "exchange": item.exchange,
@@ -55,6 +59,8 @@ def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool 
             "omitted": item.omitted,
             "payload": payload(item.data, secrets=secrets),
         }
+        if item.redacted:
+            out["redacted"] = item.redacted
     elif isinstance(item, Frame):
         out |= {
             "fin": item.fin,
@@ -66,6 +72,10 @@ def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool 
         }
     else:
         out |= _plain(item, secrets=secrets)
+    why = None if secrets else why_withheld(item)
+    if why:
+        out["raw" if "raw" in out else "payload"] = None
+        out["withheld"] = why
     return out
 
 
@@ -76,11 +86,11 @@ def dump(value: dict[str, Any]) -> str:
 
 def payload(data: bytes, *, secrets: bool) -> Any:
     """Text as a string, anything else as base64."""
+    data = data if secrets else mask_data(data)
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(data).decode("ascii")}
-    return text if secrets else mask_text(text)
 
 
 def _kind(item: object) -> str:
@@ -99,7 +109,9 @@ def _plain(item: Any, *, secrets: bool) -> dict[str, Any]:
             continue
         if isinstance(item, Request | Response) and name == "raw":
             fields = head_fields(item.raw)
-            out["headers"] = [[key, text if secrets else mask_field(key, text)] for key, text in fields]
+            out["headers"] = [
+                [key, text] if secrets else [mask_text(key), mask_field(key, text)] for key, text in fields
+            ]
             out["length"] = len(item.raw)
         elif isinstance(value, bytes):
             out[name] = payload(value, secrets=secrets)

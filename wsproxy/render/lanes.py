@@ -18,8 +18,8 @@ from ..analysis.journey.matching import INVENT, MERGE, PASS, REPEAT, REWRITE
 from ..analysis.journey.path import Path, Step
 from ..analysis.journey.ways import DROPPED, ENDED, LANES, OWED, POLICY, WIRE_DOWN_LANE, Fold, Mark, Way
 from ..analysis.pipeline import words
-from ..analysis.secrets import mask_text
 from ..analysis.trace import Trace, Track
+from ..secrets.masking import mask_text
 from .screen import PIPE_WIDTH, Line
 from .text import count, escape, preview
 
@@ -253,7 +253,7 @@ class _Picture:
 
 def _path_lines(trace: Trace, path: Path, width: int, *, secrets: bool) -> Iterator[Line]:
     name = f"chunk #{path.chunk} of {path.total}" if path.chunk is not None else "a chunk of the policy's own"
-    yield [(name, "bold"), (f"   stream {preview(trace.stream, max(width - len(name) - 12, 8))}", "dim")]
+    yield [(name, "bold"), (f"   stream {preview(mask_text(trace.stream), max(width - len(name) - 12, 8))}", "dim")]
     yield [(f"{'step':<6}{'place':<24}{'event':>7}{'time':>10}{'+ms':>9}", "dim")]
     before: str | None = None
     for step in path.steps:
@@ -273,7 +273,8 @@ def _path_lines(trace: Trace, path: Path, width: int, *, secrets: bool) -> Itera
             before = text
     at = f"{_place(path.fate.stage)}: " if path.fate is not None else ""
     sign, style = ("✓", "green") if path.reached else ("✗", "red")
-    text = escape(path.known or "reached the client" if path.end is None else at + path.end)
+    end = path.known or "reached the client" if path.end is None else at + path.end
+    text = escape(end if secrets else mask_text(end))
     for n, line in enumerate(textwrap.wrap(text, max(width - 6, 34))):
         yield [(f"{'' if n else sign:<6}", f"bold {style}"), (line, style)]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..analysis.outcome import Outcome
 from ..recording.reader import Ending
+from ..secrets.masking import mask_text
 from ..wire.events import C2S, S2C
 from .screen import Line
 from .text import preview, seconds
@@ -31,8 +32,8 @@ def listing_line(stream: str, wall_ns: int, result: Outcome, ending: Ending | No
     when_width, stream_width = _columns(width)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(wall_ns // 1_000_000_000))[-when_width:]
     counts = f"{result.frames[C2S]:>6,} {result.frames[S2C]:>6,} {result.markers:>5,}"
-    start = f"{preview(stream, stream_width):<{stream_width}}  {counts} {seconds(result.seconds):>9}  "
-    words = _words(result, ending)
+    start = f"{preview(mask_text(stream), stream_width):<{stream_width}}  {counts} {seconds(result.seconds):>9}  "
+    words = mask_text(_words(result, ending))
     bad = result.gaps or result.error or result.reset_by or (ending is not None and ending.state != "finished")
     return [
         (when + "  ", "dim"),
@@ -59,7 +60,7 @@ def listing_object(path: str, stream: str, wall_ns: int, result: Outcome, ending
     return {
         "kind": "recording",
         "path": path,
-        "stream": stream,
+        "stream": mask_text(stream),
         "start": wall_ns / 1e9,
         "seconds": round(result.seconds, 9),
         "connections": result.connections,
@@ -71,7 +72,7 @@ def listing_object(path: str, stream: str, wall_ns: int, result: Outcome, ending
         "close_code": result.close_code,
         "closed_by": result.closed_by or None,
         "reset_by": result.reset_by or None,
-        "error": result.error or None,
+        "error": mask_text(result.error) or None,
         "state": ending.state if ending is not None else None,
-        "outcome": result.words,
+        "outcome": mask_text(result.words),
     }

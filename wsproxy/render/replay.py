@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..analysis.secrets import mask_text
 from ..replay.report import Mismatch, Report
+from ..secrets.masking import mask_text
 from .screen import Line
 from .text import count, escape, preview, size
 

@@ -14,16 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..analysis.pipeline import read_message, words
-from ..analysis.secrets import mask_field, mask_json, mask_text
 from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody, Item, when
-from ..wire.events import C2S, End, Frame, Opaque, Part, Piece, Request, Response
+from ..secrets.masking import mask_data, mask_head, mask_json, mask_text
+from ..wire.events import C2S, MASKED, End, Frame, Opaque, Part, Piece, Redacted, Request, Response
 from ..wire.http1 import head_fields
 from .screen import Line
 from .text import close_code, count, escape, preview, seconds, size
+from .withheld import why_withheld
 
 OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
+_PREVIEWED = 4096  # bytes of binary data that are searched for secrets, for a preview of 32
 _STYLES = {
     "START": "bold",
     "CHUNK": "",
@@ -108,17 +110,17 @@ class Timeline:
         return None
 
     def _message(self, item: Message) -> Row:
-        marks = [item.error] if item.error else []
+        marks = [item.error] if item.error else ["redacted"] if item.redacted == MASKED else []
         if item.frames > 1:
             marks.append(count(item.frames, "fragment"))
         rest = (marks, [f"deflate {size(item.wire)}"] if item.compressed else [], item.error is not None)
         if item.opcode == 8:
             code = item.close_code
-            return Row("close", "", f"{close_code(code or 1005)} {item.close_reason}".rstrip(), *rest)
+            return Row("close", "", f"{close_code(code or 1005)} {self._mask(item.close_reason)}".rstrip(), *rest)
         label = OPCODES.get(item.opcode, f"op {item.opcode}")
         length = size(len(item.data))
         if item.opcode == 2 or item.opcode > 8:
-            return Row(label, length, _hex_preview(item.data), *rest)
+            return Row(label, length, self._hex_preview(item.data), *rest)
         message = read_message(item.json) if item.data[:1] == b"{" and len(item.data) < 8 << 20 else None
         if message is not None:
             return Row(message.type, length, self._mask(words(message)), *rest)
@@ -131,10 +133,11 @@ class Timeline:
         marks.append("masked" if item.mask is not None else "unmasked")
         if len(item.payload) < item.length:
             marks.append(f"first {size(len(item.payload))}")
-        shown = _hex_preview(item.payload)
+        why = None if self._secrets else why_withheld(item)
+        shown = "" if why else self._hex_preview(item.payload)
         if item.opcode == 8 and len(item.payload) >= 2:
             shown = close_code(int.from_bytes(item.payload[:2], "big"))
-        elif item.opcode == 1 and not item.rsv:
+        elif item.opcode == 1 and not item.rsv and not why:
             shown = self._mask(item.payload[: 4 * self._width].decode("utf-8", "replace"))
         return Row(OPCODES.get(item.opcode, f"op {item.opcode}"), size(item.length), shown, marks)
 
@@ -154,6 +157,8 @@ class Timeline:
         marks = [] if item.complete else ["incomplete"]
         if item.omitted:
             marks.append(f"{size(item.omitted)} not kept")
+        if item.redacted:
+            marks.append("redacted" if item.redacted == MASKED else item.redacted)
         text = self._mask(item.data[: 4 * self._width].decode("utf-8", "replace"))
         return Row("body", size(item.wire), text, marks, bad=not item.complete)
 
@@ -171,11 +176,24 @@ class Timeline:
         if item.error and not item.upstream:
             return Row("open", "", f"no upstream: {item.error}", bad=True)
         if item.error:
-            return Row("open", "", f"upstream {item.upstream} not reached: {item.error}", bad=True)
-        return Row("open", "", f"{item.conn}: {item.client} to {item.upstream}")
+            return Row("open", "", self._mask(f"upstream {item.upstream} not reached: {item.error}"), bad=True)
+        return Row("open", "", self._mask(f"{item.conn}: {item.client} to {item.upstream}"))
+
+    def _opaque(self, item: Opaque) -> Row:
+        # Four bytes tell a TLS hello from SSH, and of a secret no more than a mask does.
+        shown = self._hex_preview(item.raw) if self._secrets else item.raw[:4].hex(" ") if item.reason else ""
+        return Row("opaque", size(len(item.raw)), shown, [self._mask(item.reason)] if item.reason else [])
+
+    def _redacted(self, item: Redacted) -> Row:
+        marks = [count(item.frames, "frame")] if item.frames else []
+        return Row("redacted", size(item.wire), f"{item.how}: the next event of this direction", marks)
 
     def _mask(self, text: str) -> str:
         return text if self._secrets else mask_text(text)
+
+    def _hex_preview(self, data: bytes) -> str:
+        start = data[:_PREVIEWED]
+        return (start if self._secrets else mask_data(start))[:32].hex(" ")
 
     def _content(self, item: Message | HttpBody | Event) -> Iterator[Line]:
         """The whole content of an item, indented below its line."""
@@ -185,14 +203,17 @@ class Timeline:
         elif isinstance(item, Request | Response):
             data = item.raw
             if not self._hex and not self._secrets:
-                yield from _indented(_masked_head(item.raw))
+                yield from _indented(mask_head(item.raw).replace("\r", "").rstrip("\n"))
                 return
         elif isinstance(item, Opaque | Piece):
             data = item.raw
         if not isinstance(data, bytes) or not data:
             return
-        if self._hex or (isinstance(item, Message) and item.opcode == 2) or isinstance(item, Frame | Part | Opaque):
-            if not self._secrets and mask_text(text := data.decode("utf-8", "replace")) != text:
+        why = None if self._secrets else why_withheld(item)
+        if why:
+            yield [(f"          ({why}: not shown without --show-secrets)", "yellow")]
+        elif self._hex or (isinstance(item, Message) and item.opcode == 2) or isinstance(item, Frame | Part | Opaque):
+            if not self._secrets and mask_data(data) != data:
                 yield [("          (holds credentials: --show-secrets shows the bytes)", "yellow")]
             else:
                 yield from hex_dump(data)
@@ -215,31 +236,28 @@ class Timeline:
         Part: lambda self, item: Row("  more", size(len(item.payload)), f"from byte {item.offset:,}"),
         Request: _request,
         Response: _response,
-        Opaque: lambda self, item: Row(
-            "opaque", size(len(item.raw)), _hex_preview(item.raw), [item.reason] if item.reason else []
+        Opaque: _opaque,
+        Piece: lambda self, item: Row(
+            "piece", size(len(item.raw)), self._hex_preview(item.raw) if self._secrets else "", ["incomplete"]
         ),
-        Piece: lambda self, item: Row("piece", size(len(item.raw)), _hex_preview(item.raw), ["incomplete"]),
+        Redacted: _redacted,
         End: _end,
         Open: _open,
         Gap: lambda self, item: Row(
             "GAP",
             size(item.bytes),
-            f"{count(item.events, 'event')} not recorded for {seconds((item.until - item.t) / 1e9)}: {item.reason}",
+            f"{count(item.events, 'event')} not recorded for {seconds((item.until - item.t) / 1e9)}: {self._mask(item.reason)}",
         ),
         Marker: lambda self, item: Row(
             "marker",
             "",
             f"{item.stage}{'' if item.index is None else f' #{item.index}'}",
-            [item.source] if item.source else [],
+            [self._mask(item.source)] if item.source else [],
         ),
         Unknown: lambda self, item: Row(f"({item.kind})", "", "an event of a newer version"),
         Totals: lambda self, item: None,
         Trailer: lambda self, item: None,
     }
-
-
-def _hex_preview(data: bytes) -> str:
-    return data[:32].hex(" ")
 
 
 def hex_dump(data: bytes) -> Iterator[Line]:
@@ -248,11 +266,6 @@ def hex_dump(data: bytes) -> Iterator[Line]:
         row = data[at : at + 16]
         shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
         yield [(f"          {at:08x}  ", "dim"), (f"{row.hex(' '):<47}", ""), (f"  {shown}", "dim")]
-
-
-def _masked_head(raw: bytes) -> str:
-    start = raw.lstrip(b"\r\n").split(b"\r\n", 1)[0].decode("latin-1")
-    return "\n".join([mask_text(start), *(f"{name}: {mask_field(name, value)}" for name, value in head_fields(raw))])
 
 
 def _indented(text: str) -> Iterator[Line]:

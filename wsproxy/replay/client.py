@@ -231,7 +231,12 @@ class _Run:
         """One plain request; whether the connection can carry another."""
         self.report.exchanges += 1
         place = f"{exchange.request.method} {exchange.target}"
-        raw, body = with_body(exchange.request.raw, exchange.request_body, self.rename or (lambda data: data))
+        raw, body = with_body(
+            exchange.request.raw,
+            exchange.request_body,
+            self.rename or (lambda data: data),
+            redacted=C2S in exchange.redacted,
+        )
         head = self._head(replace(exchange, request=exchange.request._replace(raw=raw)), {"expect": None})
         await self._pause(connection, exchange)
         connection.send(head + body)

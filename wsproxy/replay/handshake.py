@@ -63,14 +63,19 @@ def request_line(raw: bytes, target: str) -> str:
     return f"{method} {target} {rest.rpartition(' ')[2]}"
 
 
-def with_body(raw: bytes, body: bytes, new: Callable[[bytes], bytes]) -> tuple[bytes, bytes]:
-    """(head, body) with the body's content changed by `new`; both as they were where nothing changes."""
+def with_body(raw: bytes, body: bytes, new: Callable[[bytes], bytes], *, redacted: bool = False) -> tuple[bytes, bytes]:
+    """(head, body) with the body's content changed by `new`; both as they were where nothing changes.
+
+    Args:
+        redacted: the body is not what the head was written for: another length, no content coding.
+    """
     chunked = "chunked" in (field(raw, "transfer-encoding") or "").lower()
     content = dechunk(body) if chunked else body
     changed = new(content)
-    if changed == content:
+    if changed == content and not redacted:
         return raw, body
-    return rewritten(raw, {"content-length": str(len(changed)), "transfer-encoding": None}), changed
+    changes: Changes = {"content-length": str(len(changed)), "transfer-encoding": None}
+    return rewritten(raw, changes | ({"content-encoding": None} if redacted else {})), changed
 
 
 def content_of(raw: bytes, body: bytes) -> bytes:

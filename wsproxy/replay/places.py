@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from ..secrets.masking import Masker, rules
 from .handshake import content_of
 from .identities import Place, at_place
 from .mentions import shape_of
 from .script import Exchange, Scenario, Script
 
 _DEPTH = 12
+_NO_SUCH_PATH = "no such path"
 
 
 @dataclass(slots=True)
@@ -86,6 +88,13 @@ class Places:
 
     def websocket(self, target: str) -> tuple[Served, str | None] | str:
         """(what a WebSocket to this target gets, the live id that the target names), or why it gets nothing."""
+        found = self._websocket(target)
+        masked = _masked(target)
+        if found == _NO_SUCH_PATH and masked != target:
+            found = self._websocket(masked)
+        return found
+
+    def _websocket(self, target: str) -> tuple[Served, str | None] | str:
         exact = self._exact.get(target, [])
         live: str | None = None
         candidates = [served for served in exact if self.repeat or not served.given]
@@ -100,13 +109,16 @@ class Places:
                     live = unquote(match["id"])
                     break
         if not candidates:
-            return "all recordings of this path were played; --repeat plays them again" if exact else "no such path"
+            return "all recordings of this path were played; --repeat plays them again" if exact else _NO_SUCH_PATH
         chosen = min(candidates, key=lambda served: (served.given, served.order))
         chosen.given += 1
         return chosen, live
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[Answer, str | None] | None:
         """(what a request gets, the live id that it names): in recorded order, the last one again and again."""
+        return self._answer(method, target, body) or self._answer(method, _masked(target), body)
+
+    def _answer(self, method: str, target: str, body: bytes) -> tuple[Answer, str | None] | None:
         live: str | None = None
         candidates = self._ask.get((method, target), [])
         if not candidates:
@@ -135,6 +147,11 @@ class Places:
             name = f"{answer.exchange.request.method} {shape[0] if shape else answer.exchange.target}"
             counts[name] = counts.get(name, 0) + 1
         return [f"{name} ({count})" if count > 1 else name for name, count in counts.items()]
+
+
+def _masked(target: str) -> str:
+    """A target as a redacted recording has it."""
+    return Masker(rules()).url(target)
 
 
 def live_id(body: bytes, places: list[Place]) -> str | None:

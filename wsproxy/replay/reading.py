@@ -30,6 +30,7 @@ from ..wire.events import (
     Frame,
     Opaque,
     Part,
+    Redacted,
     Request,
     Response,
 )
@@ -122,6 +123,7 @@ class _Reader:
         self._stream_id = stream_id
         self._assembler = Assembler()
         self._lines: dict[int, _Line] = {}
+        self._redacted: set[tuple[int, Dir]] = set()  # directions whose next event does not hold what went by
 
     def feed(self, number: int, event: Event) -> None:
         if isinstance(event, Marker):
@@ -136,6 +138,10 @@ class _Reader:
             self._frame(self._line(event.conn, event.t), event)
         elif isinstance(event, Opaque | End):
             self._rest(self._line(event.conn, event.t), event)
+        if isinstance(event, Redacted):
+            self._redacted.add((event.conn, event.dir))
+        else:
+            self._redacted.discard((getattr(event, "conn", 0), getattr(event, "dir", C2S)))
         for message in self._assembler.feed(number, event):
             self._message(self._lines[message.conn], message)
 
@@ -183,12 +189,15 @@ class _Reader:
                 line.script.upgrade = found
                 for side in line.sides.values():
                     side.last = event.t
-        elif event.dir == C2S:
-            found.request_body += event.raw
-            found.asked = event.t
         else:
-            found.response_body += event.raw
-            found.omitted |= bool(event.omitted)
+            if (event.conn, event.dir) in self._redacted:
+                found.redacted |= {event.dir}
+            if event.dir == C2S:
+                found.request_body += event.raw
+                found.asked = event.t
+            else:
+                found.response_body += event.raw
+                found.omitted |= bool(event.omitted)
 
     def _frame(self, line: _Line, event: Frame | Part) -> None:
         side = line.sides[event.dir]

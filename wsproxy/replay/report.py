@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..analysis.secrets import mask_text
+from ..secrets.masking import mask_text
 
 _KEPT = 200_000  # times of a long replay
 

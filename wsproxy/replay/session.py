@@ -124,7 +124,12 @@ class Session:
         (pause,) = self._options.pace([exchange.delay])
         await self._connection.pause(asked + pause)
         self._report.timing.add(max(time.monotonic_ns() - asked - pause, 0))
-        raw, body = with_body(exchange.response.raw, exchange.response_body, rename or (lambda data: data))
+        raw, body = with_body(
+            exchange.response.raw,
+            exchange.response_body,
+            rename or (lambda data: data),
+            redacted=S2C in exchange.redacted,
+        )
         if exchange.omitted:
             self._report.note(f"{scenario.name}: the body of an answer was not kept whole: what is there is sent")
             raw = rewritten(raw, {"content-length": str(len(body)), "transfer-encoding": None})

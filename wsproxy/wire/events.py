@@ -23,6 +23,8 @@ Dir: TypeAlias = Literal["c2s", "s2c"]
 C2S: Dir = "c2s"
 S2C: Dir = "s2c"
 
+MASKED, DECODED, WITHHELD = "masked", "decoded", "withheld"  # how an event was redacted
+
 OP_CONT, OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
@@ -146,7 +148,25 @@ class End(NamedTuple):
     undelivered: int = 0
 
 
-WireEvent: TypeAlias = Request | Response | Body | Frame | Part | Opaque | Piece | End
+class Redacted(NamedTuple):
+    """The next event of this direction that is no `Redacted` does not hold what went by.
+
+    `how` is "masked" (secrets in it are), "decoded" (nothing is masked, but it depended on something that was: stored inflated) or "withheld" (it
+    could not be read, so nothing of it is kept). It stands for `wire` bytes; for a WebSocket message also for so many `frames`, `payload` bytes in
+    these, and the reserved bits `rsv` of the first. `t` is when the first of it was read.
+    """
+
+    conn: int
+    dir: Dir
+    t: int
+    how: str
+    wire: int
+    frames: int = 0
+    payload: int = 0
+    rsv: int = 0
+
+
+WireEvent: TypeAlias = Request | Response | Body | Frame | Part | Opaque | Piece | End | Redacted
 
 _LEN16 = struct.Struct(">BBH")
 _LEN64 = struct.Struct(">BBQ")
@@ -185,7 +205,7 @@ class Superseding:
         if isinstance(event, Piece):
             self._pieces.append(event.raw)
             return
-        if isinstance(event, End):
+        if isinstance(event, End | Redacted):
             return
         self._pieces.clear()
         if isinstance(event, Frame):

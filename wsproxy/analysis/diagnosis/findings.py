@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..secrets import mask_text
+from ...secrets.masking import mask_text
 
 LOST, DAMAGED, UNSURE, WARNING, NOTE = "lost", "damaged", "unsure", "warning", "note"
 SEVERITIES = (LOST, DAMAGED, UNSURE, WARNING, NOTE)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ...secrets.masking import mask_text
 from ...wire.events import Dir
 from ..pipeline import read_message, words
-from ..secrets import mask_text
 from .model import Content, Diff, Entry, Row
 from .structure import Path, path_text
 

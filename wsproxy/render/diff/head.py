@@ -8,7 +8,7 @@ from typing import Any
 
 from ...analysis.diff.essence import clauses
 from ...analysis.diff.model import Diff, Side
-from ...analysis.secrets import mask_text
+from ...secrets.masking import mask_text
 from ..screen import Line
 from ..text import close_code, count, escape, preview, seconds
 from .layout import beside, cells, cut, wrapped

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...analysis.diff.model import Content, Diff, Entry, Row, Side
 from ...analysis.diff.paths import path_text
-from ...analysis.secrets import mask_text
+from ...secrets.masking import mask_text
 from ..jsonl import payload
 from .parts import in_hunks
 from .spelled import texts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...analysis.diff.model import Content, Diff, Entry, Row
 from ...analysis.pipeline import read_message, words
-from ...analysis.secrets import mask_text
+from ...secrets.masking import mask_text
 from ...wire.events import Dir
 from ..screen import Line, Span
 from ..text import close_code, count, escape, preview, size

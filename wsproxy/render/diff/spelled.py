@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ...analysis.diff.model import Diff, Spelled
 from ...analysis.diff.words import Piece, by_word
-from ...analysis.secrets import mask_text
+from ...secrets.masking import mask_text
 from ..screen import Line, Span
 from ..text import escape
 from .layout import beside, cut, wrapped

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...analysis.diff.model import Diff, Entry, Row
-from ...analysis.secrets import mask_text
+from ...secrets.masking import mask_text
 from ..screen import Line
 from ..text import preview
 from .layout import cut, indented

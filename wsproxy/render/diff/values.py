@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from ...analysis.diff.model import Row
 from ...analysis.diff.paths import path_text
 from ...analysis.diff.structure import Change, Path
-from ...analysis.secrets import mask_field, mask_json, mask_text
+from ...secrets.masking import mask_field, mask_json, mask_text
 from ..text import escape
 
 _HEADS = ("request", "response")
