@@ -54,8 +54,8 @@ class Exchange:
     """A request and its answer; the bodies are as on the wire, chunk framing included.
 
     `pause` (nanoseconds) is how long the client did nothing before it asked, `delay` how long the server took; `asked` is when the request was
-    whole; `omitted` says that bytes of the response's body were not kept; `redacted` names the directions whose body is masked, and stored without its
-    content coding.
+    whole; `omitted` says that bytes of the response's body were not kept; `redacted` names the directions whose body is masked,
+    and stored without its content coding.
     """
 
     number: int
