@@ -1,6 +1,7 @@
 """What a recording comes to, in one pass: how much, how long, how it ended.
 
 Strategy: counts from the events, the end from what was said last on the WebSocket: a close code and whose, a reset, a refused handshake.
+Of a long recording both ends suffice where its trailer has the counts, the handshake is in the first block and both close frames in the last.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..recording.ends import Ends
 from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer
 from ..wire.events import C2S, OP_CLOSE, S2C, Dir, End, Frame, Opaque, Piece, Request, Response
 
@@ -79,4 +81,15 @@ def outcome(events: Iterable[Event]) -> Outcome:
         first = t if first is None else min(first, t)
         last = max(last, t)
     result.seconds = (last - (first or 0)) / 1e9
+    return result
+
+
+def outcome_of_ends(ends: Ends) -> Outcome | None:
+    """The figures from both ends of a recording; None where only all of it would tell."""
+    result = outcome((*ends.first, *ends.last))
+    closes = {event.dir for event in ends.last if isinstance(event, Frame) and event.opcode == OP_CLOSE}
+    if ends.trailer.conns != 1 or not result.upgraded or len(closes) < 2:
+        return None
+    result.frames = {C2S: ends.trailer.c2s.frames, S2C: ends.trailer.s2c.frames}
+    result.markers, result.gaps = ends.trailer.markers, ends.trailer.gaps
     return result

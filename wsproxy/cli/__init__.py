@@ -20,6 +20,7 @@ _COMMANDS = {
     "diagnose": "What went wrong, where, by how much; the evidence.",
     "replay": "Play either side of a recording; ask 'what if'.",
     "diff": "Two recordings, aligned: what differs, down to the field.",
+    "rm": "Remove recordings, and say what that freed.",
     "verify": "Prove that a recording is whole and exact.",
     "demo": "The whole pipeline on this machine, with the famous bug in it.",
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
+from .amounts import Age, Size
 
 if TYPE_CHECKING:
     pass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Examples:
   wsproxy record --upstream ws://control-plane:8081
   CONTROL_PLANE_URL=http://127.0.0.1:9090 litellm --config config.yaml
+  wsproxy record --upstream ws://127.0.0.1:8081 --max-bytes 2GB --max-age 7d
 """
 )
 @click.option("--upstream", required=True, metavar="URL", help="Where to relay to: ws://HOST:PORT or http://HOST:PORT.")
@@ -82,6 +84,13 @@ Examples:
     help="Of each HTTP body; the rest is counted.",
 )
 @click.option(
+    "--max-bytes",
+    type=Size(),
+    metavar="SIZE",
+    help="Of all recordings in DIR (2GB); the oldest are removed, none that is open.",
+)
+@click.option("--max-age", type=Age(), metavar="AGE", help="Remove recordings that were last written so long ago (7d).")
+@click.option(
     "--token",
     envvar=["WSPROXY_TOKEN", "WSPROXY_RECORD_TOKEN"],
     metavar="TOKEN",
@@ -98,6 +107,7 @@ def command(**options: Any) -> int:
     Every byte passes unchanged, in both directions; every frame goes into a file per stream before it is forwarded.
     Ctrl-C or SIGTERM finishes the recordings and ends.
     """
+    from ..recording.retention import Limits
     from ..relay.rules import DEFAULT_BODY, DEFAULT_HEADER, DEFAULT_PATH, StreamRule
     from ..relay.run import Settings
     from ..relay.upstream import parse_listen, parse_upstream
@@ -119,6 +129,7 @@ def command(**options: Any) -> int:
             grace=options["grace"],
             connect_timeout=options["connect_timeout"],
             token=options["token"] or None,
+            limits=Limits(options["max_bytes"], options["max_age"]),
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -7,17 +7,19 @@ import os
 import resource
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import CannotStart
+from ..recording.retention import Limits
 from ..recording.writer import Durability
 from .control import Control
 from .poller import Poller
 from .rules import StreamRule
 from .server import Relay, Watcher
 from .streams import Streams
+from .sweeper import Sweeper
 from .upstream import Upstream, address_text
 
 BATCH_SECONDS = 0.05
@@ -38,6 +40,7 @@ class Settings:
     grace: float
     connect_timeout: float
     token: str | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 def run(main: Callable[[Poller], Coroutine[Any, Any, None]]) -> None:
@@ -113,7 +116,8 @@ async def serve(
         poller,
         connect_timeout=settings.connect_timeout,
     )
-    control = Control(settings.control, relay, streams, version, token=settings.token)
+    sweeper = Sweeper(settings.folder, settings.limits, streams, watcher.remark, watcher.trouble)
+    control = Control(settings.control, relay, streams, version, token=settings.token, sweeper=sweeper)
     try:
         relay.start()
     except OSError as error:
@@ -125,6 +129,7 @@ async def serve(
         await relay.stop(0)
         raise CannotStart(_cannot_bind("--control", settings.control, error)) from None
     tending = asyncio.create_task(_tend(streams))
+    sweeping = asyncio.create_task(sweeper.run())
     ready(relay.port, control.port)
     await stop.wait()
     stopping = asyncio.create_task(relay.stop(settings.grace))
@@ -135,6 +140,7 @@ async def serve(
         await relay.stop(0)
     hurry.cancel()
     tending.cancel()
+    sweeping.cancel()
     await control.stop()
     streams.finish(time.monotonic_ns())
 

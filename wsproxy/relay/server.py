@@ -63,6 +63,9 @@ class Watcher:
     def trouble(self, sentence: str) -> None:
         """Something that a person should know now."""
 
+    def remark(self, sentence: str) -> None:
+        """Something that a person may like to know."""
+
 
 @dataclass(slots=True)
 class Counters:
@@ -119,6 +122,11 @@ class Relay:
         """The port that is listened on."""
         port: int = self._sockets[0].getsockname()[1]
         return port
+
+    @property
+    def listening(self) -> list[tuple[str, list[str]]]:
+        """The URL of each listener, and where it leads."""
+        return [(f"http://{address_text(self._listen[0], self.port)}", [self._upstream.text])]
 
     def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
