@@ -12,6 +12,7 @@ from ..recording.folder import open_recording
 from ..render.diagnosis import Summary, diagnosis_lines, listing_line
 from ..render.jsonl import dump
 from ..render.screen import Screen
+from .completing import complete_rec
 
 
 @click.command(
@@ -24,7 +25,7 @@ Examples:
 Exit status: 0 nothing lost, 1 something lost or in doubt, 2 no recording.
 """
 )
-@click.argument("recs", metavar="REC...", nargs=-1, required=True)
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, shell_complete=complete_rec)
 @click.option(
     "--dir", "folder", default="recordings", show_default=True, metavar="DIR", help="Folder of the recordings."
 )

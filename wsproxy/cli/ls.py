@@ -12,6 +12,7 @@ from ..render.jsonl import dump
 from ..render.listing import head_line, listing_line, listing_object
 from ..render.screen import Screen
 from .choosing import choice, choosing
+from .completing import complete_folder
 
 
 @click.command(
@@ -23,7 +24,7 @@ Examples:
   wsproxy ls --stream 7f3a --json | jq .outcome
 """
 )
-@click.argument("folder", metavar="[DIR]", default="recordings", type=click.Path())
+@click.argument("folder", metavar="[DIR]", default="recordings", shell_complete=complete_folder)
 @click.option("--sort", type=click.Choice(ORDERS), default="time", show_default=True, help="The most of it comes last.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the last N of that order.")
 @choosing

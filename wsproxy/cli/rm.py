@@ -16,6 +16,7 @@ from ..recording.folder import resolve
 from ..render.text import count, escape, size
 from .amounts import Age
 from .choosing import choice, choosing
+from .completing import complete_rec
 
 _NAMED_BEFORE = 5  # of those that would go, in the question
 
@@ -32,7 +33,7 @@ Examples:
 Exit status: 0 removed, 1 some could not be (a relay writes them), 2 trouble.
 """
 )
-@click.argument("recs", metavar="[REC...]", nargs=-1)
+@click.argument("recs", metavar="[REC...]", nargs=-1, shell_complete=complete_rec)
 @click.option(
     "--dir", "folder", default="recordings", show_default=True, metavar="DIR", help="Folder of the recordings."
 )
