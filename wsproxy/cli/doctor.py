@@ -16,9 +16,9 @@ from ..render.screen import Screen
     epilog="""\b
 Examples:
   wsproxy doctor                                    the relay next door
-  wsproxy doctor --control wsproxy:9091 --json      another one, for programs
+  wsproxy doctor --control wsproxy:9091 --json      another, for programs
   CONTROL_PLANE_URL=http://127.0.0.1:9090 wsproxy doctor \\
-      --litellm http://127.0.0.1:4000               is LiteLLM up, and led here
+      --litellm http://127.0.0.1:4000               LiteLLM: up, led here?
 
 \b
 Exit status: 0 nothing wrong, 1 something is, 2 no relay answers.
