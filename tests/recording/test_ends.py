@@ -10,7 +10,7 @@ from wsproxy.analysis.outcome import outcome, outcome_of_ends
 from wsproxy.recording.ends import WHOLE, ends
 from wsproxy.recording.format import DirTotals, Event, Marker, Open, Totals, Trailer, pack_event, pack_header
 from wsproxy.recording.reader import Recording
-from wsproxy.wire.events import C2S, OP_CLOSE, S2C, Dir, End, Frame, Request, Response
+from wsproxy.wire.events import C2S, OP_CLOSE, S2C, Body, Dir, End, Frame, Request, Response
 
 from .samples import BASE, HEADER
 
@@ -91,6 +91,38 @@ def test_what_the_ends_cannot_know_is_left_to_the_whole(tmp_path: Path, what: st
         events = [*OPENING, closing()[0], *talk(), *closing()[1:]]
     else:
         events = [OPENING[0], *talk(), *closing()]
+    found = ends(write(tmp_path / "r.msgpack", finish(events)))
+    assert found is not None
+    assert outcome_of_ends(found) is None
+
+
+def hook(conn: int, t: int, exchanges: int = 1) -> list[Event]:
+    """A hook's exchanges on a connection of its own."""
+    head = b"POST /api/hooks/h HTTP/1.1\r\nContent-Length: 2\r\n\r\n"
+    events: list[Event] = [Open(conn, t, f"c:{conn}", "u:2")]
+    for n in range(1, exchanges + 1):
+        events += [
+            Request(conn, C2S, t, n, "POST", "/api/hooks/h", head),
+            Body(conn, C2S, t, n, b"{}", True),
+            Response(conn, S2C, t + 1, n, 200, "OK", b"HTTP/1.1 200 OK\r\n\r\n"),
+        ]
+    return [*events, Totals(conn, t + 2, DirTotals(exchanges * (len(head) + 2), 0, ""), NOTHING)]
+
+
+def test_hooks_before_and_behind_the_stream_are_in_its_ends(tmp_path: Path) -> None:
+    events = [*hook(2, 0, 2), *OPENING, *talk(), *closing(), *hook(3, 15_000)]
+    path = write(tmp_path / "r.msgpack", finish(events))
+    found = ends(path)
+    assert found is not None
+    result = outcome_of_ends(found)
+    assert result == outcome(Recording(path).events())
+    assert result is not None and (result.exchanges, result.connections) == (4, 3)
+
+
+def test_an_exchange_in_between_is_not_overlooked(tmp_path: Path) -> None:
+    """Its connection opens within the first block, and asks again where nobody looks."""
+    asked = hook(2, 0, 2)
+    events = [*asked[:4], *OPENING, *talk(), *asked[4:-1], *talk(), asked[-1], *closing()]
     found = ends(write(tmp_path / "r.msgpack", finish(events)))
     assert found is not None
     assert outcome_of_ends(found) is None
