@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from wsproxy.cli import _COMMANDS
+
 from .command import DEADLINE, assert_trouble, wsproxy
 
-COMMANDS = ("record", "ls", "show", "trace", "diagnose", "diff", "replay", "verify", "demo")
+COMMANDS = tuple(_COMMANDS)
 HEAVY = ("aiohttp", "uvloop", "litellm", "rich", "msgpack", "websockets")
 
 
@@ -19,6 +21,7 @@ def test_help_lists_every_command_and_each_has_help_of_its_own() -> None:
         helped = wsproxy(name, "--help")
         assert helped.status == 0
         assert helped.out.startswith(f"Usage: wsproxy {name} ")
+        assert "  Examples:\n    " in helped.out, f"{name} has no examples"
     assert wsproxy("--version").out.startswith("wsproxy 0.")
 
 
@@ -26,6 +29,13 @@ def test_help_fits_80_columns() -> None:
     for command in ([], *([name] for name in COMMANDS)):
         out = wsproxy(*command, "--help", COLUMNS="80").out
         assert max(map(len, out.splitlines())) <= 80, command
+
+
+def test_help_has_an_example_for_every_task() -> None:
+    sections = wsproxy("--help").out.split("\n\n")
+    tasks = {section.split(":")[0] for section in sections if "  $ wsproxy " in section}
+    assert tasks == {"Record", "Look", "Understand", "Play", "Keep order"}
+    assert "Other:" not in wsproxy("--help").out
 
 
 def test_an_unknown_command_is_one_line() -> None:

@@ -1,15 +1,19 @@
 """What a recording comes to, in one pass: how much, how long, how it ended.
 
 Strategy: counts from the events, the end from what was said last on the WebSocket: a close code and whose, a reset, a refused handshake.
+Of a long recording both ends suffice where its trailer has the counts, both close frames are in the last block, and everything but one WebSocket
+(hooks that came before or after) is in them to the last byte.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..recording.ends import Ends
 from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer
-from ..wire.events import C2S, OP_CLOSE, S2C, Dir, End, Frame, Opaque, Piece, Redacted, Request, Response
+from ..wire.events import C2S, OP_CLOSE, S2C, Body, Dir, End, Frame, Opaque, Piece, Redacted, Request, Response
 
 
 @dataclass(slots=True)
@@ -82,3 +86,30 @@ def outcome(events: Iterable[Event]) -> Outcome:
         last = max(last, t)
     result.seconds = (last - (first or 0)) / 1e9
     return result
+
+
+def outcome_of_ends(ends: Ends) -> Outcome | None:
+    """The figures from both ends of a recording; None where only all of it would tell."""
+    result = outcome((*ends.first, *ends.last))
+    closes = {event.dir for event in ends.last if isinstance(event, Frame) and event.opcode == OP_CLOSE}
+    if len(closes) < 2 or not _shows_all_http(ends):
+        return None
+    result.frames = {C2S: ends.trailer.c2s.frames, S2C: ends.trailer.s2c.frames}
+    result.markers, result.gaps = ends.trailer.markers, ends.trailer.gaps
+    return result
+
+
+def _shows_all_http(ends: Ends) -> bool:
+    """Whether all connections but one WebSocket are in the ends as long as their totals say; so no exchange is in between."""
+    events = (*ends.first, *ends.last)
+    opened = {event.conn for event in events if isinstance(event, Open)}
+    upgraded = {event.conn for event in events if isinstance(event, Response) and event.status == 101}
+    if len(opened) != ends.trailer.conns or len(upgraded) != 1:
+        return False
+    seen, told = Counter[int](), Counter[int]()
+    for event in events:
+        if isinstance(event, Request | Body) and event.dir == C2S:
+            seen[event.conn] += len(event.raw)
+        elif isinstance(event, Totals):
+            told[event.conn] += event.c2s.bytes
+    return all(0 < seen[conn] == told[conn] for conn in opened - upgraded)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..errors import WsproxyError
 from .configuration import defaults, table
@@ -20,9 +22,21 @@ _COMMANDS = {
     "diagnose": "What went wrong, where, by how much; the evidence.",
     "replay": "Play either side of a recording; ask 'what if'.",
     "diff": "Two recordings, aligned: what differs, down to the field.",
+    "rm": "Remove recordings, and say what that freed.",
     "verify": "Prove that a recording is whole and exact.",
     "redact": "A copy that can be shared: no secrets in it.",
+    "doctor": "Is everything in its place? What to do where it is not.",
+    "completion": "Tab for bash, zsh and fish.",
     "demo": "The whole pipeline on this machine, with the famous bug in it.",
+}
+
+# What a person wants to do, an example of it, and the commands for it.
+_TASKS = {
+    "Record": ("wsproxy record --upstream ws://control-plane:8081", ("record", "doctor")),
+    "Look": ("wsproxy show @last --grep BLOCKED", ("ls", "show")),
+    "Understand": ("wsproxy diagnose recordings/*.msgpack", ("diagnose", "trace", "diff")),
+    "Play": ("wsproxy replay @last --to ws://127.0.0.1:8081", ("replay", "demo")),
+    "Keep order": ("wsproxy rm --older-than 7d", ("verify", "rm", "completion")),
 }
 
 HELP = """Record what goes over a WebSocket, and look at it.
@@ -51,14 +65,26 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
         if name and command and not set(rest) & set(ctx.help_option_names):
-            ctx.default_map = {name: defaults(command, name, (*_COMMANDS, "secrets"))}
-            _use_rules()
+            with suppress(*((click.ClickException,) if ctx.resilient_parsing else ())):
+                ctx.default_map = {name: defaults(command, name, (*_COMMANDS, "secrets"))}
+                _use_rules()
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands without loading any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        """The list of commands by task, without loading any of them."""
+        told = {name for _, names in _TASKS.values() for name in names}
+        other = tuple(name for name in _COMMANDS if name not in told)
+        width = max(map(len, _COMMANDS))
+        for task, (example, names) in (_TASKS | ({"Other": ("", other)} if other else {})).items():
+            with formatter.section(task):
+                formatter.write_dl([(f"{name:<{width}}", _COMMANDS[name]) for name in names])
+                if example:
+                    formatter.write_text(f"$ {example}")
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands without loading any of them; and options."""
+        found = [CompletionItem(name, help=text) for name, text in _COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(

@@ -17,6 +17,7 @@ from ..render.diagnosis import Summary, diagnosis_lines, listing_line
 from ..render.jsonl import dump
 from ..render.screen import Screen
 from ..secrets.masking import mask_json, mask_text
+from .completing import complete_rec
 
 _MANY = 48  # recordings for which other processes pay
 _AT_ONCE = 8  # recordings that a process takes at once
@@ -32,7 +33,7 @@ Examples:
 Exit status: 0 nothing lost, 1 something lost or in doubt, 2 no recording.
 """
 )
-@click.argument("recs", metavar="REC...", nargs=-1, required=True)
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, shell_complete=complete_rec)
 @click.option(
     "--dir", "folder", default="recordings", show_default=True, metavar="DIR", help="Folder of the recordings."
 )

@@ -22,6 +22,7 @@ from ..render.diff.stat import stat_lines, stat_objects
 from ..render.diff.view import View
 from ..render.jsonl import dump
 from ..render.screen import Line, Screen
+from .completing import complete_rec
 from .git_call import GitCall, git_call
 
 _WIDE = 140  # cells of a terminal from which on both sides stand beside each other
@@ -60,7 +61,7 @@ another order, ≈ the same text in other chunks.
 Exit status: 0 the same, 1 something differs, 2 trouble.
 """
 )
-@click.argument("recs", metavar="A B [C...]", nargs=-1)
+@click.argument("recs", metavar="A B [C...]", nargs=-1, shell_complete=complete_rec)
 @click.option(
     "--dir",
     multiple=True,

@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from ..analysis.outcome import outcome
-from ..errors import RecordingError
-from ..recording.folder import id_in_name, recordings
-from ..recording.reader import Recording
+from ..analysis.listing import ORDERS, rows
+from ..recording.catalogue import catalogue
 from ..render.jsonl import dump
 from ..render.listing import head_line, listing_line, listing_object
 from ..render.screen import Screen
 from ..secrets.masking import mask_text
+from .choosing import choice, choosing
+from .completing import complete_folder
 
 
-@click.command()
-@click.argument("folder", metavar="[DIR]", default="recordings")
+@click.command(
+    epilog="""\b
+Examples:
+  wsproxy ls                            all of ./recordings, the newest last
+  wsproxy ls --since 1h --status lost   what was lost within the last hour
+  wsproxy ls --sort size --limit 10     the ten largest
+  wsproxy ls --stream 7f3a --json | jq .outcome
+"""
+)
+@click.argument("folder", metavar="[DIR]", default="recordings", shell_complete=complete_folder)
+@click.option("--sort", type=click.Choice(ORDERS), default="time", show_default=True, help="The most of it comes last.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the last N of that order.")
+@choosing
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per recording.")
-def command(folder: str, as_json: bool) -> int:
+def command(folder: str, sort: str, limit: int | None, as_json: bool, **options: Any) -> int:
     """List recordings: time, stream, frames, markers, outcome.
 
     The newest is last; @last and @2 count from the end.
     """
-    paths = recordings(folder)
+    entries = catalogue(folder)
+    chosen = choice(options)
     screen = Screen()
-    if not as_json and paths:
-        screen.print(head_line(screen.width))
-    if not paths:
+    by_size = sort == "size"
+    if not entries:
         click.echo(f"no recordings in {folder} yet; 'wsproxy record' or 'wsproxy demo' makes some", err=True)
-    for path in paths:
-        try:
-            recording = Recording(path)
-            header, result = recording.header, outcome(recording.events())
-            ending = recording.ending
-        except RecordingError as error:
-            click.echo(f"wsproxy: {mask_text(str(error))}", err=True)
-            continue
-        stream = header.stream_id or id_in_name(path)
+    elif not as_json:
+        screen.print(head_line(screen.width, by_size=by_size))
+    for found in rows(
+        entries, chosen, sort, limit, lambda error: click.echo(f"wsproxy: {mask_text(str(error))}", err=True)
+    ):
+        figures = (found.stream, found.start_wall_ns, found.outcome, found.ending)
         if as_json:
-            click.echo(dump(listing_object(str(path), stream, header.start_wall_ns, result, ending)))
+            click.echo(dump(listing_object(found.entry.path, *figures, size=found.entry.size)))
         else:
-            screen.print(listing_line(stream, header.start_wall_ns, result, ending, screen.width))
+            screen.print(listing_line(*figures, screen.width, size=found.entry.size if by_size else None))
     return 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
+from .amounts import Age, Size
 from .record_places import ListenType, RouteType
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ Examples:
   wsproxy record --upstream wss://api.example.com --route /stream=ws://a:8081
   wsproxy record --listen :9090=ws://a:8081 --listen :9092=wss://b
   wsproxy record --check
+  wsproxy record --upstream ws://127.0.0.1:8081 --max-bytes 2GB --max-age 7d
 """
 )
 @click.option("--upstream", metavar="URL", help="Where to relay to: ws://HOST:PORT, or http://, wss://, https://.")
@@ -111,6 +113,13 @@ Examples:
     help="Of each HTTP body; the rest is counted.",
 )
 @click.option(
+    "--max-bytes",
+    type=Size(),
+    metavar="SIZE",
+    help="Of all recordings in DIR (2GB); the oldest are removed, none that is open.",
+)
+@click.option("--max-age", type=Age(), metavar="AGE", help="Remove recordings that were last written so long ago (7d).")
+@click.option(
     "--token",
     envvar=["WSPROXY_TOKEN", "WSPROXY_RECORD_TOKEN"],
     metavar="TOKEN",
@@ -146,6 +155,7 @@ def command(**options: Any) -> int:
 
 
 def _settings(options: dict[str, Any]) -> Settings:
+    from ..recording.retention import Limits
     from ..relay import settings
     from ..relay.tls import TlsOptions
     from ..relay.upstream import parse_listen
@@ -177,6 +187,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         tls=tls,
         upstream_tls=settings.verification(listeners, tls),
         token=options["token"] or None,
+        limits=Limits(options["max_bytes"], options["max_age"]),
         rules=rules() if options["redact"] else None,
     )
 

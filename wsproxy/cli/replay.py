@@ -19,6 +19,7 @@ from ..render.jsonl import dump
 from ..render.replay import mismatch_line, ready_line, summary_lines
 from ..render.screen import Screen
 from ..replay.problems import ReplayError
+from .completing import complete_rec
 
 if TYPE_CHECKING:
     from ..analysis.diff.model import Diff
@@ -47,7 +48,7 @@ between them, all of which must hold:
 Exit status: 0 as recorded, 1 diverged, 2 trouble.
 """
 )
-@click.argument("recs", metavar="REC...", nargs=-1, required=True)
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, shell_complete=complete_rec)
 @click.option("--to", metavar="URL", help="Be the client, to this server: ws://HOST:PORT.")
 @click.option("--serve", metavar="HOST:PORT", help="Be the server; :8081 is 127.0.0.1:8081. Takes folders, too.")
 @click.option(

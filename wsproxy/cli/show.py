@@ -16,6 +16,7 @@ from ..render.ending import ending_lines
 from ..render.jsonl import dump, item_object
 from ..render.screen import Line, Screen
 from ..render.timeline import Timeline
+from .completing import complete_rec
 
 
 @click.command(
@@ -26,7 +27,7 @@ Examples:
   wsproxy show @last --type CHUNK --json | jq .payload
 """
 )
-@click.argument("rec")
+@click.argument("rec", shell_complete=complete_rec)
 @click.option(
     "--dir",
     "folder",

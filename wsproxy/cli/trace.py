@@ -12,6 +12,7 @@ from ..render.jsonl import dump
 from ..render.lanes import trace_lines
 from ..render.screen import Screen
 from ..secrets.masking import mask_json
+from .completing import complete_rec
 
 
 @click.command(
@@ -25,7 +26,7 @@ Examples:
 Exit status: 0; 1 when the chunk that was asked for did not reach the client.
 """
 )
-@click.argument("rec")
+@click.argument("rec", shell_complete=complete_rec)
 @click.option("--chunk", type=click.IntRange(0), metavar="N", help="The Nth chunk of the backend, from 0.")
 @click.option("--grep", metavar="TEXT", help="The first chunk that contains this text.")
 @click.option("--blocked", is_flag=True, help="The first chunk of the policy that starts with BLOCKED.")

@@ -11,14 +11,20 @@ from ..render.exactness import verdict_lines, verdict_object
 from ..render.jsonl import dump
 from ..render.screen import Screen
 from ..secrets.masking import mask_text
+from .completing import complete_rec
 
 
 @click.command(
     epilog="""\b
+Examples:
+  wsproxy verify @last                  the newest
+  wsproxy verify recordings/*.msgpack && echo all whole and exact
+
+\b
 Exit status: 0 whole and exact, 1 not, 2 not a recording.
 """
 )
-@click.argument("recs", metavar="REC...", nargs=-1, required=True)
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, shell_complete=complete_rec)
 @click.option(
     "--dir", "folder", default="recordings", show_default=True, metavar="DIR", help="Folder of the recordings."
 )

@@ -11,8 +11,10 @@ Cost: one `write` per call below 32 KiB of events (joined: one copy), one `write
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -24,6 +26,7 @@ _JOIN_BELOW = 32 * 1024
 _IOV_MAX = 1000
 _BATCH_LIMIT = 1 << 20  # bytes; a batch that reaches it is written at once
 RETRY_NS = 200_000_000  # between two tries to write again after an error
+_LOCK_TRIES, _LOCK_SECONDS = 5, 0.0002
 
 
 class RecordingWriter:
@@ -191,7 +194,11 @@ class RecordingWriter:
     def _open(self) -> None:
         """Create the file with its header, or open it again at its end."""
         if self._size:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                self._size = 0  # it was removed: the next try begins anew
+                raise
             os.lseek(self._fd, self._size, os.SEEK_SET)
         else:
             os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)  # it may have been removed
@@ -199,8 +206,16 @@ class RecordingWriter:
         try:
             # Readers ask for this lock to tell a recording in progress from one that was cut off.
             # One of them may hold it just now to look: then this recording goes without.
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Or somebody removes an old one, under that lock too: no more than a moment is waited for that.
+            for _ in range(_LOCK_TRIES if self._size else 1):
+                try:
+                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(_LOCK_SECONDS if self._size else 0)
+            if self._size and not os.fstat(self._fd).st_nlink:
+                self._size = 0
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             if not self._size:
                 head = pack_header(self.header)
                 if os.write(self._fd, head) < len(head):
@@ -210,7 +225,8 @@ class RecordingWriter:
             os.close(self._fd)
             self._fd = -1
             if not self._size:
-                os.unlink(self.path)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path)
             raise
 
     def _lose(self, reason: str, events: int, wire: int, t: int) -> None:

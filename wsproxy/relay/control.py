@@ -19,11 +19,13 @@ from typing import Any
 from aiohttp import web
 
 from ..wire.events import C2S, S2C, Dir
+from .checkup import Checkup
 from .marker_clock import BadMarkers, Clock, read_offset
 from .markers import BODY_LIMIT, MarkerBatch
 from .masked_markers import masked_batch
 from .server import Relay
 from .streams import Streams, boot_id
+from .sweeper import Sweeper
 
 
 class Control:
@@ -35,9 +37,18 @@ class Control:
     """
 
     def __init__(
-        self, listen: tuple[str, int], relay: Relay, streams: Streams, version: str, *, token: str | None = None
+        self,
+        listen: tuple[str, int],
+        relay: Relay,
+        streams: Streams,
+        version: str,
+        *,
+        token: str | None = None,
+        sweeper: Sweeper | None = None,
     ) -> None:
         self._token = token
+        self._sweeper = sweeper
+        self._checkup = Checkup(relay, streams, version, sweeper)
         self._boot_id = boot_id()
         self._relay = relay
         self._streams = streams
@@ -60,6 +71,7 @@ class Control:
                 web.get("/metrics", self._metrics),
                 web.get("/v1/clock", self._clock),
                 web.post("/v1/markers", self._markers),
+                *self._checkup.routes(),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -138,6 +150,7 @@ class Control:
             ("recording_failing", "gauge", "Recordings that cannot be written now", {"": len(self._streams.failing)}),
             ("markers_total", "counter", "Stage markers collected", {"": self._streams.markers}),
             ("recordings_open", "gauge", "Recordings open now", {"": self._streams.open_count}),
+            *self._retention_rows(),
             ("process_cpu_seconds_total", "counter", "CPU time of the relay", {"": _cpu_seconds()}),
         ]
         lines = []
@@ -147,6 +160,15 @@ class Control:
         return web.Response(
             text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
+
+    def _retention_rows(self) -> list[tuple[str, str, str, dict[str, float]]]:
+        if self._sweeper is None:
+            return []
+        removed, freed = self._sweeper.removed, self._sweeper.freed
+        return [
+            ("retention_removed_total", "counter", "Recordings removed by --max-bytes or --max-age", {"": removed}),
+            ("retention_removed_bytes_total", "counter", "Their bytes", {"": freed}),
+        ]
 
 
 def _error(status: int, words: str) -> web.Response:

@@ -52,6 +52,9 @@ class Watcher:
     def trouble(self, sentence: str) -> None:
         """Something that a person should know now."""
 
+    def remark(self, sentence: str) -> None:
+        """Something that a person may like to know."""
+
 
 @dataclass(slots=True)
 class Counters:

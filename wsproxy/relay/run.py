@@ -19,6 +19,7 @@ from .poller import Poller
 from .server import CannotListen, Relay
 from .settings import Settings
 from .streams import Streams
+from .sweeper import Sweeper
 from .upstream import address_text
 
 BATCH_SECONDS = 0.05
@@ -97,7 +98,8 @@ async def serve(
     )
     dialler = Dialler(settings.connect_timeout, settings.upstream_tls)
     relay = Relay(settings.listeners, streams, watcher, poller, dialler)
-    control = Control(settings.control, relay, streams, version, token=settings.token)
+    sweeper = Sweeper(settings.folder, settings.limits, streams, watcher.remark, watcher.trouble)
+    control = Control(settings.control, relay, streams, version, token=settings.token, sweeper=sweeper)
     if settings.tls.insecure:
         watcher.trouble(
             "--insecure: upstreams need not prove who they are; whoever is on the way can read and change all"
@@ -115,6 +117,7 @@ async def serve(
         await relay.stop(0)
         raise CannotStart(_cannot_bind("--control", settings.control, error)) from None
     tending = asyncio.create_task(_tend(streams))
+    sweeping = asyncio.create_task(sweeper.run())
     ready(relay, control.port)
     await stop.wait()
     stopping = asyncio.create_task(relay.stop(settings.grace))
@@ -125,6 +128,7 @@ async def serve(
         await relay.stop(0)
     hurry.cancel()
     tending.cancel()
+    sweeping.cancel()
     await control.stop()
     streams.finish(time.monotonic_ns())
 

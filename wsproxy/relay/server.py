@@ -39,7 +39,7 @@ class Relay:
         self._listeners = listeners
         self._streams = streams
         self._poller = poller
-        self._dialler = dialler
+        self.dialler = dialler
         self._news = News(watcher)
         self._sockets: list[socket.socket] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -76,7 +76,7 @@ class Relay:
         self._loop = asyncio.get_running_loop()
         for listener in self._listeners:
             front = Front(
-                listener, self._streams, self._news, self._poller, self._dialler, self._splices, self._connection_ended
+                listener, self._streams, self._news, self._poller, self.dialler, self._splices, self._connection_ended
             )
             try:
                 self._listen(listener, front)

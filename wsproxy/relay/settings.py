@@ -8,10 +8,11 @@ of the run.
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ..recording.retention import Limits
 from ..recording.writer import Durability
 from ..secrets.rules import Rules
 from .routes import EVERYWHERE, Listener, Route, Routes
@@ -74,6 +75,7 @@ class Settings:
     tls: TlsOptions
     upstream_tls: ssl.SSLContext | None
     token: str | None = None
+    limits: Limits = field(default_factory=Limits)
     rules: Rules | None = None  # what is masked before it is recorded; None records what goes by
 
     @property

@@ -7,6 +7,7 @@ last lane is released gets its trailer and its file is closed; a late marker or 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -126,6 +127,11 @@ class Stream:
         """Whether no connection has anything more to say here."""
         return not self._lanes and not self._stays_open
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody removed the recording since it was finished."""
+        return not self.writer.failing and not os.path.lexists(self.path)
+
     def finish(self, t: int) -> None:
         """Write the trailer and close the file; anything later opens it again."""
         self.writer.settle(t)
@@ -134,6 +140,17 @@ class Stream:
         self.writer.write([pack_event(trailer, self.writer.header.start_mono_ns)], 0, 0, t)
         self.writer.close(t)
         self._on_idle(self)
+
+    @property
+    def is_markers_only(self) -> bool:
+        """Whether no connection ever had a share of it."""
+        return not self._conns
+
+    def remove(self) -> None:
+        """Remove the recording, finished or not."""
+        self.discard()
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
 
     def discard(self) -> None:
         """Remove the recording: its events stand in another one."""
@@ -178,6 +195,7 @@ class Streams:
         self._given_up: set[str] = set()  # those of them that have ended
         self.gaps = 0
         self.markers = 0
+        self.finished = 0  # how often one was
         self._lingering: dict[Stream, int] = {}  # opened by markers alone; when the last one came
         self._keep_body = keep_body
         self._durability: Durability = durability
@@ -199,8 +217,26 @@ class Streams:
             stream = self._by_id[stream_id] = self._create(stream_id, since)
         elif stream not in self._open:
             self._finished.pop(stream_id, None)
-            self._open.add(stream)
+            if stream.is_gone:
+                stream = self._by_id[stream_id] = self._create(stream_id, since)
+            else:
+                self._open.add(stream)
         return stream
+
+    def known(self, stream_id: str) -> Stream | None:
+        """The recording of a stream, if it was heard of lately."""
+        return self._by_id.get(stream_id)
+
+    def forget(self, stream: Stream) -> None:
+        """Remove a recording, and what is known of it."""
+        self._lingering.pop(stream, None)
+        stream.remove()
+        self._finished.pop(stream.stream_id, None)
+        self._by_id.pop(stream.stream_id, None)
+
+    def writing(self, path: str) -> bool:
+        """Whether this recording is open here. May be asked from another thread."""
+        return any(stream.path == path for stream in tuple(self._open))
 
     def rest(self, since: int) -> Stream:
         """The recording of the exchanges that belong to no stream; open until the relay stops."""
@@ -300,6 +336,7 @@ class Streams:
 
     def _idle(self, stream: Stream) -> None:
         self._open.discard(stream)
+        self.finished += 1
         if stream.writer.failing:
             self._given_up.add(stream.path)
         elif self._given_up:

@@ -95,6 +95,10 @@ class ConnectionLog(Watcher):
     def trouble(self, sentence: str) -> None:
         self._put(self._err, [("wsproxy: ", "bold red"), (escape(mask_text(sentence)), "")])
 
+    def remark(self, sentence: str) -> None:
+        if not self._quiet:
+            self._put(self._err, [("wsproxy: ", "dim"), (escape(sentence), "dim")])
+
     def close(self) -> None:
         """Write what is queued, within two seconds."""
         try:

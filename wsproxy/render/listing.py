@@ -11,28 +11,31 @@ from ..secrets.masking import mask_text
 from ..wire.events import C2S, S2C
 from .screen import Line
 from .text import preview, seconds
+from .text import size as bytes_text
 
 _WIDE = 110  # cells from which on whole stream ids and dates fit
 
 
-def head_line(width: int) -> Line:
+def head_line(width: int, *, by_size: bool = False) -> Line:
     """The names of the columns of `listing_line`."""
     when, stream = _columns(width)
-    return [
-        (f"{'time (UTC)':<{when}}  {'stream':<{stream}}  {'→':>6} {'←':>6} {'marks':>5} {'length':>9}  outcome", "dim")
-    ]
+    much = "size" if by_size else "length"
+    return [(f"{'time (UTC)':<{when}}  {'stream':<{stream}}  {'→':>6} {'←':>6} {'marks':>5} {much:>9}  outcome", "dim")]
 
 
 def _columns(width: int) -> tuple[int, int]:
     return (19, 36) if width >= _WIDE else (14, 13)
 
 
-def listing_line(stream: str, wall_ns: int, result: Outcome, ending: Ending | None, width: int) -> Line:
-    """One recording, in the columns of HEAD."""
+def listing_line(
+    stream: str, wall_ns: int, result: Outcome, ending: Ending | None, width: int, *, size: int | None = None
+) -> Line:
+    """One recording, in the columns of `head_line`; its size in place of its length where it is given."""
     when_width, stream_width = _columns(width)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(wall_ns // 1_000_000_000))[-when_width:]
     counts = f"{result.frames[C2S]:>6,} {result.frames[S2C]:>6,} {result.markers:>5,}"
-    start = f"{preview(mask_text(stream), stream_width):<{stream_width}}  {counts} {seconds(result.seconds):>9}  "
+    length = seconds(result.seconds) if size is None else bytes_text(size)
+    start = f"{preview(mask_text(stream), stream_width):<{stream_width}}  {counts} {length:>9}  "
     words = mask_text(_words(result, ending))
     bad = result.gaps or result.error or result.reset_by or (ending is not None and ending.state != "finished")
     return [
@@ -55,7 +58,9 @@ def _words(result: Outcome, ending: Ending | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def listing_object(path: str, stream: str, wall_ns: int, result: Outcome, ending: Ending | None) -> dict[str, Any]:
+def listing_object(
+    path: str, stream: str, wall_ns: int, result: Outcome, ending: Ending | None, *, size: int
+) -> dict[str, Any]:
     """The same for programs."""
     return {
         "kind": "recording",
@@ -63,6 +68,7 @@ def listing_object(path: str, stream: str, wall_ns: int, result: Outcome, ending
         "stream": mask_text(stream),
         "start": wall_ns / 1e9,
         "seconds": round(result.seconds, 9),
+        "size": size,
         "connections": result.connections,
         "exchanges": result.exchanges,
         "frames": dict(result.frames),

@@ -1,0 +1,1 @@
+"""Is everything in its place: relay, upstream, LiteLLM, markers, clocks, disk. What `wsproxy doctor` finds, as data."""
