@@ -36,7 +36,7 @@ _TASKS = {
     "Look": ("wsproxy show @last --grep BLOCKED", ("ls", "show")),
     "Understand": ("wsproxy diagnose recordings/*.msgpack", ("diagnose", "trace", "diff")),
     "Play": ("wsproxy replay @last --to ws://127.0.0.1:8081", ("replay", "demo")),
-    "Keep order": ("wsproxy rm --older-than 7d", ("verify", "rm", "completion")),
+    "Keep order": ("wsproxy rm --older-than 7d", ("verify", "redact", "rm", "completion")),
 }
 
 HELP = """Record what goes over a WebSocket, and look at it.
