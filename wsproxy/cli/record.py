@@ -87,6 +87,12 @@ Examples:
     metavar="TOKEN",
     help="What markers and metrics must carry: Authorization: Bearer TOKEN.  [env: WSPROXY_TOKEN]",
 )
+@click.option(
+    "--control-host",
+    metavar="NAME",
+    multiple=True,
+    help="A name with dots under which the control port is called; addresses, localhost and plain names need none.",
+)
 @click.option("--live", is_flag=True, help="Print each message as it passes.")
 @click.option("--quiet", is_flag=True, help="Print nothing but trouble.")
 @click.option(
@@ -119,6 +125,7 @@ def command(**options: Any) -> int:
             grace=options["grace"],
             connect_timeout=options["connect_timeout"],
             token=options["token"] or None,
+            control_names=options["control_host"],
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import CannotStart
 from ..recording.writer import Durability
+from .access import is_loopback
 from .control import Control
 from .poller import Poller
 from .rules import StreamRule
@@ -38,6 +39,7 @@ class Settings:
     grace: float
     connect_timeout: float
     token: str | None = None
+    control_names: tuple[str, ...] = ()
 
 
 def run(main: Callable[[Poller], Coroutine[Any, Any, None]]) -> None:
@@ -113,7 +115,7 @@ async def serve(
         poller,
         connect_timeout=settings.connect_timeout,
     )
-    control = Control(settings.control, relay, streams, version, token=settings.token)
+    control = Control(settings.control, relay, streams, version, token=settings.token, names=settings.control_names)
     try:
         relay.start()
     except OSError as error:
@@ -124,6 +126,11 @@ async def serve(
     except OSError as error:
         await relay.stop(0)
         raise CannotStart(_cannot_bind("--control", settings.control, error)) from None
+    if settings.token is None and not is_loopback(settings.control[0]):
+        watcher.trouble(
+            f"the control port {address_text(settings.control[0], control.port)} takes markers from everybody who reaches it: "
+            "ask for a token (WSPROXY_TOKEN, here and for the hooks), or bind it to 127.0.0.1 with --control"
+        )
     tending = asyncio.create_task(_tend(streams))
     ready(relay.port, control.port)
     await stop.wait()
