@@ -19,7 +19,7 @@ from wsproxy.render.lanes import trace_lines
 from wsproxy.wire.events import C2S, S2C, Frame
 
 from ..recording.samples import any_event, data_values
-from ..render.test_escape import acts
+from ..render.acting import acts
 from .stories import Story, Told, block, tool_call, words
 from .test_causes import CAUSES
 

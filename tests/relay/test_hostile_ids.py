@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pytest
 
 from .raw import MASK, frame, request, response
 from .relay_process import RelayProcess, assert_passed, assert_whole
+from .test_markers import post
 from .test_routing import JSON, exchange, goodbye
 
 
@@ -89,3 +91,39 @@ def test_hostile_head_fields_are_recorded_like_any_other(relay: RelayProcess) ->
     relay.stop()
     assert relay.stderr == []
     assert_passed(relay.only_recording(), client, server)
+
+
+@pytest.mark.parametrize("way", ["path", "header", "body", "marker"])
+def test_hostile_ids_stay_in_the_folder_and_apart_whichever_way_they_come(relay: RelayProcess, way: str) -> None:
+    ids = [
+        "../../etc/x",
+        "/etc/x",
+        "..",
+        "x" * 1_000,
+        "x" * 999,
+        "nul\0byte",
+        "new\nline",
+        "Case",
+        "case",
+        "CASE",
+        "a/b",
+        "a_b",
+        "\u2603",
+    ]
+    if way == "header":  # whose values hold neither
+        ids = [one for one in ids if one.isascii() and one.isprintable()]
+    for stream_id in ids:
+        if way == "marker":
+            assert post(relay, {"stream_id": stream_id, "stage": "my.stage"})[0] == 202
+            continue
+        target = f"/stream/{quote(stream_id, safe='')}" if way == "path" else "/hook"
+        fields = [JSON] if way == "body" else [f"X-LiteLLM-Call-Id: {stream_id}"] if way == "header" else []
+        body = json.dumps({"litellm_call_id": stream_id}).encode() if way == "body" else b""
+        client, server = relay.connect()
+        exchange(client, server, request("POST", target, *fields, body=body))
+        goodbye(client, server)
+    relay.stop()
+    assert sorted(rec.header.stream_id or "" for rec in relay.recordings()) == sorted(ids)
+    assert len({name.lower() for name in relay.files()}) == len(ids)
+    assert sorted(path.name for path in relay.out.parent.iterdir()) == ["out"]
+    assert relay.stderr == []

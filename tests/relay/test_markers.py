@@ -82,7 +82,7 @@ BAD: list[tuple[Any, str]] = [
     (GOOD | {"t_mono_ns": 1.5}, "t_mono_ns"),
     (GOOD | {"t_mono_ns": 1 << 62, "boot_id": boot_id()}, "t_mono_ns"),
     (GOOD | {"boot_id": 3}, "boot_id"),
-    (GOOD | {"data": "x" * (2 << 20)}, "data"),
+    (GOOD | {"data": "x" * (3 << 19)}, "data"),
     ("a string", "marker"),
     (b"{", "body"),
     (b"", "body"),

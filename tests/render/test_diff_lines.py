@@ -26,8 +26,8 @@ from wsproxy.wire.events import C2S, S2C, Dir
 from ..analysis.diff.talks import Said, chunk, delayed, instead, talk, told, without
 from ..analysis.stories import SAMPLES, Story, Told, words
 from ..recording.samples import any_event
+from .acting import acts
 from .make_pictures import PICTURES, picture
-from .test_escape import acts
 from .test_hostile_timeline import EVIL, HOSTILE
 
 KEY, OTHER_KEY = "sk-planted-0123456789abcdef", "sk-replaced-9876543210fedcba"

@@ -16,7 +16,7 @@ from wsproxy.render.timeline import Timeline
 from wsproxy.wire.events import C2S, S2C, End, Frame, Opaque, Part, Piece, Request, Response
 
 from ..recording.samples import any_event
-from .test_escape import acts
+from .acting import acts
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\x9b1A\u202e\u2028 fake"
 RAW = EVIL.encode("utf-8", "surrogatepass") + b"\xff\x00"

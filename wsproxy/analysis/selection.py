@@ -147,7 +147,7 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise SelectorError("grep: without a regular expression behind it")
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise SelectorError(f"grep:{text}: no regular expression: {error}") from None
 
 

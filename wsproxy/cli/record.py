@@ -126,6 +126,12 @@ Examples:
     help="What markers and metrics must carry: Authorization: Bearer TOKEN.  [env: WSPROXY_TOKEN]",
 )
 @click.option(
+    "--control-host",
+    metavar="NAME",
+    multiple=True,
+    help="A name with dots under which the control port is called; addresses, localhost and plain names need none.",
+)
+@click.option(
     "--redact",
     is_flag=True,
     help="Keep secrets off the disk: masked and decoded messages instead of the wire's bytes, each once it is whole.",
@@ -187,6 +193,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         tls=tls,
         upstream_tls=settings.verification(listeners, tls),
         token=options["token"] or None,
+        control_names=options["control_host"],
         limits=Limits(options["max_bytes"], options["max_age"]),
         rules=rules() if options["redact"] else None,
     )

@@ -62,7 +62,7 @@ def command(rec: str, folder: str, only: str | None, **options: Any) -> int:
         folder, only = "recordings", folder
     try:
         grep = re.compile(options["grep"]) if options["grep"] else None
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise click.ClickException(f"--grep: {options['grep']!r} is no regular expression: {error}") from None
     recording = open_recording(rec, folder)
     follow = options["follow"]

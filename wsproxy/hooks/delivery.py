@@ -163,6 +163,8 @@ class Relay:
             return Outcome.LATER
         if status in (401, 403):
             self.said += ": is WSPROXY_TOKEN right?"
+        if status == 421:
+            self.said += f": it is not known as {self._host} (--control-host)"
         return Outcome.DENIED
 
     def _lost(self, error: Exception, outcome: Outcome) -> Outcome:

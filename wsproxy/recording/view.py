@@ -19,6 +19,7 @@ from .format import Event, Unknown
 from .messages import DEFAULT_LIMIT, Assembler, Message
 
 WINDOW = 512  # items that may be out of order
+WINDOW_BYTES = 64 << 20  # of their contents: a message can be a thousand times what it was on the disk
 
 
 @dataclass(slots=True)
@@ -181,11 +182,20 @@ def when(item: Message | HttpBody | Event) -> int:
 
 
 def in_time_order(numbered: Iterable[Item], window: int = WINDOW) -> Iterator[Item]:
-    """Sort by time what is at most `window` items out of order; items of equal time keep their order."""
+    """Sort by time what is at most `window` items (or their `WINDOW_BYTES`) out of order; items of equal time keep their order."""
     heap: list[tuple[int, int, Item]] = []
+    held = 0
     for order, pair in enumerate(numbered):
         heapq.heappush(heap, (when(pair[1]), order, pair))
-        if len(heap) > window:
-            yield heapq.heappop(heap)[2]
+        held += _weight(pair)
+        while len(heap) > window or held > WINDOW_BYTES:
+            _, _, first = heapq.heappop(heap)
+            held -= _weight(first)
+            yield first
     while heap:
         yield heapq.heappop(heap)[2]
+
+
+def _weight(pair: Item) -> int:
+    item = pair[1]
+    return len(item.data) if isinstance(item, Message | HttpBody) else 0

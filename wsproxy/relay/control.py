@@ -2,23 +2,24 @@
 
 Strategy: a small aiohttp application beside the relay, on the same loop and its own port. `/healthz` is for machines that start and watch
 services: 200 while recordings can be written, 503 with the reason while they cannot. `/metrics` is Prometheus text. `POST /v1/markers`
-collects stage markers, `/v1/clock` lets a sender on another host compare clocks. With a token, everything but /healthz asks for it.
+collects stage markers, `/v1/clock` lets a sender on another host compare clocks. Who may ask stands in `access`, for how long in `visitors`.
 A batch of markers is read in slices, so that no frame waits for all of it, and written when all of it is good, before the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
+import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from ..wire.events import C2S, S2C, Dir
+from .access import Access
 from .checkup import Checkup
 from .marker_clock import BadMarkers, Clock, read_offset
 from .markers import BODY_LIMIT, MarkerBatch
@@ -26,6 +27,18 @@ from .masked_markers import masked_batch
 from .server import Relay
 from .streams import Streams, boot_id
 from .sweeper import Sweeper
+from .visitors import Visitors
+
+JSON_LIMIT = 2 << 20  # bytes of a JSON body: it is parsed in one go, which can take 80 ms per MiB
+_JSON_COSTS = 16  # times what msgpack does, in the rate of an address
+READING_LIMIT = 64 << 20  # bytes of all bodies that are being read
+_STREAMS_AT_ONCE = 32  # are marked before somebody else has a turn
+
+_unheard = logging.getLogger(
+    f"{__name__}.aiohttp"
+)  # its tracebacks about malformed requests, which are answered with 400
+_unheard.addHandler(logging.NullHandler())
+_unheard.propagate = False
 
 
 class Control:
@@ -34,6 +47,7 @@ class Control:
     Args:
         listen: (host, port); port 0 takes any free one.
         token: what `Authorization: Bearer` must carry; None lets everybody in.
+        names: under which it may be called, beside addresses and names without a dot.
     """
 
     def __init__(
@@ -45,8 +59,10 @@ class Control:
         *,
         token: str | None = None,
         sweeper: Sweeper | None = None,
+        names: Collection[str] = (),
     ) -> None:
-        self._token = token
+        self._access = Access(token, names)
+        self._reading = 0  # bytes of bodies
         self._sweeper = sweeper
         self._checkup = Checkup(relay, streams, version, sweeper)
         self._boot_id = boot_id()
@@ -56,6 +72,8 @@ class Control:
         self._started = time.monotonic()
         self._listen = listen
         self._runner: web.AppRunner | None = None
+        self._visitors: Visitors | None = None
+        self._server: asyncio.Server | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -64,7 +82,7 @@ class Control:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.create_server((host, port), family=family, backlog=128)
         self.port = sock.getsockname()[1]
-        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard])
         app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -74,44 +92,85 @@ class Control:
                 *self._checkup.routes(),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None)
+        # Bodies are taken as they come: an inflated one could be a thousand times what was sent.
+        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False, logger=_unheard)
         await self._runner.setup()
-        await web.SockSite(self._runner, sock).start()
+        assert self._runner.server is not None
+        self._visitors = Visitors(self._runner.server)
+        self._server = await asyncio.get_running_loop().create_server(self._visitors.protocol, sock=sock, backlog=128)
 
     async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._visitors is not None:
+            self._visitors.close()
 
     @web.middleware
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Let in who has the token; answer errors as JSON."""
-        if self._token is not None and request.path != "/healthz":
-            given = request.headers.get("Authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-                return _error(401, "this relay asks for its token: Authorization: Bearer $WSPROXY_TOKEN")
+        """Let in who may ask; answer errors as JSON."""
+        visitors = self._visitors
+        assert visitors is not None
+        visitors.begins(request.transport)
         try:
+            refusal = self._access.refused(request.path, request.headers, request.remote or "", time.monotonic())
+            if refusal is not None:
+                return _error(*refusal)
             return await handler(request)
         except web.HTTPException as error:
             return _error(error.status, error.text or error.reason)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            self._relay.counters.faults += 1
+            return _error(500, f"a fault in wsproxy: {type(error).__name__}: {error}")
+        finally:
+            visitors.ends(request.transport)
 
     async def _markers(self, request: web.Request) -> web.Response:
         received = time.monotonic_ns()
-        body = await request.read()
-        if self._streams.masker is not None:
-            body = masked_batch(body, request.headers.get("Content-Type", ""), self._streams.masker)
+        body = bytearray()
         try:
+            await self._read(request, body)
             offset = read_offset(request.headers.get("x-wsproxy-clock"))
             clock = Clock(time.monotonic_ns(), time.time_ns(), self._boot_id, offset)
-            batch = MarkerBatch(body, request.headers.get("Content-Type", ""), clock)
+            kind = request.headers.get("Content-Type", "")
+            kept = (
+                bytes(body) if self._streams.masker is None else masked_batch(bytes(body), kind, self._streams.masker)
+            )
+            batch = MarkerBatch(kept, kind, clock)
             for _ in batch.slices():
                 await asyncio.sleep(0)
         except BadMarkers as error:
             return _error(400, str(error))
-        for stream_id, markers in batch.by_stream.items():
+        finally:
+            self._reading -= len(body)
+        for number, (stream_id, markers) in enumerate(batch.by_stream.items(), 1):
             self._streams.mark(stream_id, markers, clock.mono_ns)
+            if number % _STREAMS_AT_ONCE == 0:  # each may be a new file
+                await asyncio.sleep(0)
         return self._timed(received, {"accepted": sum(map(len, batch.by_stream.values()))}, status=202)
+
+    async def _read(self, request: web.Request, body: bytearray) -> None:
+        """Read a request's body, as far as there is room; it is counted in `_reading`. Raises HTTPException."""
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise web.HTTPUnsupportedMediaType(text="send the body as it is, without a Content-Encoding")
+        packed = "msgpack" in request.headers.get("Content-Type", "")
+        limit = BODY_LIMIT if packed else JSON_LIMIT
+        if (request.content_length or 0) > limit:
+            raise _too_large(limit)
+        async for data in request.content.iter_any():
+            body += data
+            self._reading += len(data)
+            if len(body) > limit:
+                raise _too_large(limit)
+            if self._reading > READING_LIMIT:
+                raise web.HTTPServiceUnavailable(text="too many bodies are being sent at once: try again later")
+        cost = len(body) * (1 if packed else _JSON_COSTS)
+        self._access.rates.received(request.remote or "", cost, time.monotonic())
 
     async def _clock(self, request: web.Request) -> web.Response:
         return self._timed(time.monotonic_ns(), {"boot_id": self._boot_id})
@@ -171,8 +230,14 @@ class Control:
         ]
 
 
-def _error(status: int, words: str) -> web.Response:
-    return web.json_response({"error": words}, status=status)
+def _too_large(limit: int) -> web.HTTPRequestEntityTooLarge:
+    return web.HTTPRequestEntityTooLarge(
+        limit, text=f"at most {limit >> 20} MiB in one request: send fewer markers at once"
+    )
+
+
+def _error(status: int, words: str, fields: Mapping[str, str] = {}) -> web.Response:
+    return web.json_response({"error": words}, status=status, headers=fields)
 
 
 def _by_dir(counts: dict[Dir, int]) -> dict[str, float]:

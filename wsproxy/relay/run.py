@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import CannotStart
 from ..secrets.masking import Masker
+from .access import is_loopback
 from .control import Control
 from .dial import Dialler
 from .news import Watcher
@@ -99,7 +100,9 @@ async def serve(
     dialler = Dialler(settings.connect_timeout, settings.upstream_tls)
     relay = Relay(settings.listeners, streams, watcher, poller, dialler)
     sweeper = Sweeper(settings.folder, settings.limits, streams, watcher.remark, watcher.trouble)
-    control = Control(settings.control, relay, streams, version, token=settings.token, sweeper=sweeper)
+    control = Control(
+        settings.control, relay, streams, version, token=settings.token, sweeper=sweeper, names=settings.control_names
+    )
     if settings.tls.insecure:
         watcher.trouble(
             "--insecure: upstreams need not prove who they are; whoever is on the way can read and change all"
@@ -116,6 +119,11 @@ async def serve(
     except OSError as error:
         await relay.stop(0)
         raise CannotStart(_cannot_bind("--control", settings.control, error)) from None
+    if settings.token is None and not is_loopback(settings.control[0]):
+        watcher.trouble(
+            f"the control port {address_text(settings.control[0], control.port)} takes markers from everybody who reaches it: "
+            "ask for a token (WSPROXY_TOKEN, here and for the hooks), or bind it to 127.0.0.1 with --control"
+        )
     tending = asyncio.create_task(_tend(streams))
     sweeping = asyncio.create_task(sweeper.run())
     ready(relay, control.port)

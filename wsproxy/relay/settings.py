@@ -75,6 +75,7 @@ class Settings:
     tls: TlsOptions
     upstream_tls: ssl.SSLContext | None
     token: str | None = None
+    control_names: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     rules: Rules | None = None  # what is masked before it is recorded; None records what goes by
 

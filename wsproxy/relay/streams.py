@@ -24,6 +24,7 @@ from ..wire.events import C2S, S2C, Dir
 from .lane import Lane
 
 LINGER_NS = 1_000_000_000  # how long a recording that only markers use stays open
+LINGERING_KEPT = 256  # such recordings: each holds a descriptor
 GIVEN_UP_KEPT = 100  # failed recordings that /healthz can name
 FINISHED_KEPT = 4096  # finished streams that a late event still finds
 DEFAULT_KEEP_BODY = 64 << 20  # bytes of an HTTP body
@@ -262,7 +263,13 @@ class Streams:
         stream = self.of(stream_id, min(markers)[0])
         stream.mark(markers, t)
         if stream.is_idle:
+            self._lingering.pop(stream, None)
             self._lingering[stream] = t
+            if len(self._lingering) > LINGERING_KEPT:
+                oldest = next(iter(self._lingering))
+                del self._lingering[oldest]
+                if oldest.is_idle and oldest in self._open:
+                    oldest.finish(t)
 
     def finish_idle(self, t: int) -> None:
         """Finish the recordings that markers have opened and nothing has used since."""

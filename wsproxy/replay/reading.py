@@ -185,7 +185,7 @@ class _Reader:
             if event.status >= 200 or event.status == 101:
                 found.response, found.delay = event, max(event.t - found.asked, 0)
             if event.status == 101 and event.by is None:
-                line.script.exchanges.remove(found)
+                line.script.exchanges = [one for one in line.script.exchanges if one is not found]
                 line.script.upgrade = found
                 for side in line.sides.values():
                     side.last = event.t

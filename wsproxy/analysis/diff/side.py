@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ...recording.format import Event, Gap, Marker
-from ...recording.messages import Message
+from ...recording.messages import DEFAULT_LIMIT, Message
 from ...recording.view import HttpBody, Item, in_time_order, items
 from ...wire.events import C2S, End, Frame, Opaque, Part, Piece, Request, Response
 from ...wire.http1 import head_fields
@@ -21,7 +21,7 @@ from ..pipeline import TYPES
 from .model import Content, Entry, Options, Side
 
 KEPT = 96 << 20  # bytes of contents that are kept per side; beyond it they are read again
-LONGEST = 64 << 20  # bytes of one message or body
+LONGEST = DEFAULT_LIMIT  # bytes of one message or body
 _NOT_DATA = ("close", "ping", "pong", "more")  # labels of frames
 _OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 
