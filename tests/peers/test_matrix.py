@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from .cells import Cell, handshake
-from .conftest import CLIENTS, SERVERS, Peers
+from .peers import CLIENTS, SERVERS, Peers
 
 CAN_FRAGMENT = ("websockets-13", "websockets", "wsproto", "picows", "ws")
 CAN_PING = ("websockets-13", "websockets", "aiohttp", "picows", "ws")

@@ -32,7 +32,7 @@ async def talk(request: web.Request) -> web.WebSocketResponse:
         else:
             await socket.send_str("".join(value))
     if message.type == WSMsgType.CLOSE:
-        heard.closed(message.data, message.extra)
+        heard.closed(message.data or 1005, message.extra)  # 0 is its word for a close frame without a code
     return socket
 
 

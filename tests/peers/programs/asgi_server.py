@@ -13,7 +13,7 @@ import socket
 import sys
 from typing import Any
 
-from conversation import CHALLENGE, COOKIE, REFUSAL, Heard, asked_protocols, chosen, until_told_to_stop
+from conversation import CHALLENGE, COOKIE, REFUSAL, Heard, chosen, until_told_to_stop
 from news import News
 
 news = News()
@@ -48,7 +48,7 @@ async def websocket(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if path.startswith("/private/") and "authorization" not in headers:
         await refuse(send, 401, [(b"www-authenticate", CHALLENGE.encode())], REFUSAL)
         return
-    subprotocol = chosen(asked_protocols(headers.get("sec-websocket-protocol")))
+    subprotocol = chosen(scope["subprotocols"])
     accept = {"type": "websocket.accept", "subprotocol": subprotocol, "headers": [(b"set-cookie", COOKIE.encode())]}
     await send(accept)
     heard = Heard(target, subprotocol=subprotocol, cookie=headers.get("cookie"))

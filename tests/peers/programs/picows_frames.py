@@ -50,6 +50,6 @@ class Messages(WSListener):  # type: ignore[misc]
 
 def send_close(transport: WSTransport, code: Any, reason: bytes) -> None:
     if code is None:
-        transport.send_close()
+        transport.send(WSMsgType.CLOSE, b"")  # its send_close() would write the code 0, which nobody may send
     else:
         transport.send_close(code, reason)

@@ -30,7 +30,7 @@ def refusal(target: str, headers: Any) -> tuple[int, list[tuple[str, str]], byte
 def set_deflate(protocol: Any, target: str) -> None:
     wanted = parse_qs(urlsplit(target).query).get("deflate")
     if wanted:
-        protocol.available_extensions = [ServerPerMessageDeflateFactory(**json.loads(wanted[0]))]
+        protocol.available_extensions[:] = [ServerPerMessageDeflateFactory(**json.loads(wanted[0]))]
 
 
 async def talk(connection: Any) -> None:
@@ -60,6 +60,10 @@ async def main() -> None:
     if OLD:
 
         class Protocol(websockets.WebSocketServerProtocol):  # type: ignore[misc,name-defined]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                self.available_extensions = list(self.available_extensions)  # the others share theirs
+
             async def process_request(self, path: str, request_headers: Any) -> Any:
                 set_deflate(self, path)
                 found = refusal(path, request_headers)
@@ -69,6 +73,7 @@ async def main() -> None:
     else:
 
         def process_request(connection: Any, request: Any) -> Any:
+            connection.protocol.available_extensions = list(connection.protocol.available_extensions)
             set_deflate(connection.protocol, request.path)
             found = refusal(request.path, request.headers)
             if found is None:

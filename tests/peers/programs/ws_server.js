@@ -31,6 +31,7 @@ async function serve(request, response) {
     answer();
   } else {
     response.writeHead(200, { "Content-Type": "text/event-stream", "Access-Control-Allow-Origin": "*" });
+    response.flushHeaders();
     let number = 0;
     const more = () => {
       for (; number < news.length; number++) {
@@ -87,6 +88,7 @@ function talk(socket, request) {
   socket.on("message", (data, isBinary) => {
     last = last.then(() => answer(data, isBinary));
   });
+  socket.on("error", (error) => console.error(`${request.url}: ${error.message}`));
   socket.on("close", (code, reason) => tell({ target: request.url, close: [code, reason.toString()] }));
 }
 

@@ -52,7 +52,7 @@ class Client:
         assert isinstance(answer, AcceptConnection), answer
         headers = {name.lower(): value.decode() for name, value in answer.extra_headers}
         self.facts = {
-            "extensions": extensions[0].offer() if answer.extensions else None,
+            "extensions": f"permessage-deflate; {extensions[0].offer()}" if answer.extensions else None,
             "subprotocol": answer.subprotocol,
             "cookie": headers.get(b"set-cookie"),
         }
