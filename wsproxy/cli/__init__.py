@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from contextlib import suppress
 from typing import Any
@@ -12,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..errors import WsproxyError
+from . import outputs
 from .configuration import defaults, table
 
 _COMMANDS = {
@@ -97,6 +97,7 @@ def group() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; trouble is one line on standard error and exit status 2."""
+    outputs.make_ready()
     try:
         status = group.main(args, prog_name="wsproxy", standalone_mode=False)
         sys.stdout.flush()
@@ -111,12 +112,15 @@ def main(args: list[str] | None = None) -> Any:
         _say(error)
         status = 2
     except (BrokenPipeError, SystemExit):
-        # Whoever read our output has seen enough (click turns that into SystemExit). Python would complain again when
-        # it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        # Whoever read our output has seen enough (click turns that into SystemExit).
+        outputs.give_up(1)
         status = 0
     except KeyboardInterrupt:
         status = 130
+    except OSError as error:  # a command tells of its own files; what is left is the output: a full disk
+        outputs.give_up(1)
+        click.echo(f"wsproxy: cannot write the output: {(error.strerror or str(error)).lower()}", err=True)
+        status = 2
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -1,0 +1,29 @@
+"""The peers, for the whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from .peers import Peers
+
+
+@pytest.fixture(scope="session")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
+    with ExitStack() as stack:
+        yield Peers(tmp_path_factory.mktemp("peers"), stack)
+
+
+@pytest.fixture(scope="session")
+def fresh_id() -> Callable[[str], str]:
+    """Gives stream ids that nobody had."""
+    given = 0
+
+    def fresh(words: str) -> str:
+        nonlocal given
+        given += 1
+        return f"{words}-{given}"
+
+    return fresh
