@@ -185,6 +185,27 @@ def test_a_page_of_the_control_port_s_own_origin_is_no_stranger(relay: RelayProc
     assert not [name for name in head if name.startswith("access-control")]
 
 
+def test_the_control_port_has_nothing_but_health_counts_clock_and_markers(relay: RelayProcess) -> None:
+    client, server = relay.open_websocket("/stream/private", "Authorization: Bearer sk-of-the-caller")
+    client.send(frame(b"what was said", mask=MASK))
+    server.read(19)
+    known = {"/healthz", "/metrics", "/v1/clock"}
+    for path in [
+        *known,
+        "/",
+        "/v1/markers",
+        "/v1/recordings",
+        "/recordings",
+        f"/{relay.files()[0]}",
+        "/../../etc/passwd",
+        "/v1",
+    ]:
+        status, _, text = ask(relay, host(relay), method="GET", path=path, body=b"")
+        assert (status == 200) == (path in known), path
+        assert not [word for word in ("private", "what was said", "sk-of", "root:") if word in text]
+    goodbye(client, server)
+
+
 # --- how much --------------------------------------------------------------------------------------------------------
 
 

@@ -175,12 +175,37 @@ def test_folder_that_vanishes_costs_no_traffic_and_is_made_again(relay: RelayPro
     later = relay.open_websocket("/stream/after")
     talk(*later, 100)
     goodbye(*later)
-    goodbye(client, server)
+    client.close()
+    server.read_to_fin()
+    server.close()
     relay.stop()
-    assert_same(server.received, client.sent, "the server got")
-    assert_same(client.received, server.sent, "the client got")
-    assert_passed(relay.only_recording(), *later)
+    assert_passed(relay.recording("after"), *later)
+    assert_says_what_it_lost(relay, "before", client, server)
     assert relay.out.stat().st_mode & 0o777 == 0o700
+    assert len(relay.files()) == 2
+
+
+@pytest.mark.parametrize("durability", ["every", "batch"])
+def test_recording_that_is_removed_while_it_is_written_begins_again_and_says_so(
+    start_relay: StartRelay, durability: str
+) -> None:
+    """Without an error to tell it: what is written to a removed file goes nowhere."""
+    relay = start_relay("--durability", durability)
+    client, server = relay.open_websocket("/stream/s")
+    talk(client, server, 100, times=3)
+    deadline = time.monotonic() + DEADLINE
+    while not relay.files():  # a batch is written within 50 ms
+        assert time.monotonic() < deadline
+    shutil.rmtree(relay.out)
+    relay.said("was removed while it was written")
+    relay.said("recording works again")
+    talk(client, server, 100, times=3)
+    client.close()
+    server.read_to_fin()
+    server.close()
+    relay.stop()
+    assert len(relay.stderr) == 2
+    assert_says_what_it_lost(relay, "s", client, server)
 
 
 def test_hook_whose_first_half_could_not_be_written_is_said_to_be_lost(start_relay: StartRelay) -> None:

@@ -3,7 +3,8 @@
 Strategy: the caller hands over whole events; they reach the operating system in one write, before the call returns (durability
 `every`), with an fdatasync (`sync`), or within 50 ms by the owner's `flush` (`batch`). No error leaves this module: a
 write that fails is counted, the torn bytes are cut off again, and the next write that succeeds puts a gap event in front that says
-what is missing. Creating the file is a write like any other, so a full or missing folder is a gap too.
+what is missing. Creating the file is a write like any other, so a full or missing folder is a gap too. A file that is removed takes what is
+written without an error: whether it was is for the owner to ask from time to time (`vanished`).
 
 Cost: one `write` per call below 32 KiB of events (joined: one copy), one `writev` above (no copy of large payloads).
 """
@@ -158,6 +159,32 @@ class RecordingWriter:
                 os.unlink(self.path)
             except OSError:
                 pass  # it is not needed, and says of itself whose it was
+
+    @property
+    def vanished(self) -> bool:
+        """Whether the file was removed while it is open: what is written goes nowhere, without an error."""
+        try:
+            return self._fd >= 0 and os.fstat(self._fd).st_nlink == 0
+        except OSError:
+            return False
+
+    def begin_again(self, events: int, wire: int, t: int) -> None:
+        """Make a new file in place of one that has vanished; it begins with a gap.
+
+        Args:
+            events: how many there were, and `wire` bytes that they stood for.
+        """
+        os.close(self._fd)
+        self._fd = -1
+        self._size = self.gaps = self._retry_at = 0
+        self._torn = False
+        self._batch = []
+        self._batch_size = self._batch_events = self._batch_wire = 0
+        self._gap = None
+        self._lose("the file was removed while it was written", events, wire, t)
+        if self._gap is not None:  # mypy takes the None above for granted
+            self._gap = self._gap._replace(t=self.header.start_mono_ns)
+        self.write([], 0, 0, t)
 
     def _put(self, buffers: list[bytes]) -> None:
         """All of it, or an OSError and a file that ends where it did."""

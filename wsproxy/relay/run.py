@@ -149,6 +149,7 @@ async def _tend(streams: Streams) -> None:
         if batch:
             streams.flush(time.monotonic_ns())
         streams.finish_idle(time.monotonic_ns())
+        streams.check_files(time.monotonic_ns())
 
 
 def _cannot_bind(option: str, address: tuple[str, int], error: OSError) -> str:

@@ -25,6 +25,7 @@ from .lane import Lane
 
 LINGER_NS = 1_000_000_000  # how long a recording that only markers use stays open
 LINGERING_KEPT = 256  # such recordings: each holds a descriptor
+CHECK_NS = 1_000_000_000  # between two looks whether files are still there
 GIVEN_UP_KEPT = 100  # failed recordings that /healthz can name
 FINISHED_KEPT = 4096  # finished streams that a late event still finds
 DEFAULT_KEEP_BODY = 64 << 20  # bytes of an HTTP body
@@ -133,8 +134,16 @@ class Stream:
         """Whether somebody removed the recording since it was finished."""
         return not self.writer.failing and not os.path.lexists(self.path)
 
+    def check_file(self, t: int) -> None:
+        """Begin a new file where somebody has removed it."""
+        if self.writer.vanished:
+            wire = sum(account.bytes for lane in self._lanes for account in lane.accounts.values())
+            wire += sum(self._sum(dir).totals().bytes for dir in (C2S, S2C))
+            self.writer.begin_again(self.events, wire, t)
+
     def finish(self, t: int) -> None:
         """Write the trailer and close the file; anything later opens it again."""
+        self.check_file(t)
         self.writer.settle(t)
         c2s, s2c = self._sum(C2S).totals(), self._sum(S2C).totals()
         trailer = Trailer(t, self.events, self._markers, self.writer.gaps, self._conns, c2s, s2c)
@@ -206,6 +215,7 @@ class Streams:
         self._open: set[Stream] = set()
         self._finished: OrderedDict[str, Stream] = OrderedDict()
         self._rest: Stream | None = None
+        self._checked = 0
 
     def listening(self, address: str) -> None:
         """Where the relay listens, for the headers of recordings."""
@@ -279,6 +289,13 @@ class Streams:
             elif t - since > LINGER_NS:
                 del self._lingering[stream]
                 stream.finish(t)
+
+    def check_files(self, t: int) -> None:
+        """Find out which recordings were removed while they are written: once a second, 1 µs for each."""
+        if t - self._checked >= CHECK_NS:
+            self._checked = t
+            for stream in list(self._open):
+                stream.check_file(t)
 
     def flush(self, t: int) -> None:
         """Write what batches hold."""

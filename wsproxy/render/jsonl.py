@@ -19,6 +19,8 @@ from ..wire.events import Frame, Request, Response
 from ..wire.http1 import head_fields
 from .withheld import why_withheld
 
+_DEEPEST = 100  # lists and maps in each other
+
 
 def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool = False) -> dict[str, Any]:
     """The JSON object of one item."""
@@ -125,12 +127,14 @@ def _plain(item: Any, *, secrets: bool) -> dict[str, Any]:
     return out
 
 
-def _as_json(value: Any) -> Any:
-    """What msgpack holds, as JSON can say it."""
+def _as_json(value: Any, deep: int = 0) -> Any:
+    """What msgpack holds, as JSON can say it; what is nested deeper than any reader would take is left out."""
     if isinstance(value, bytes):
         return payload(value, secrets=True)
+    if isinstance(value, dict | list | tuple) and deep >= _DEEPEST:
+        return "…nested too deep"
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): _as_json(item) for key, item in value.items()}
+        return {key if isinstance(key, str) else str(key): _as_json(item, deep + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_json(item) for item in value]
+        return [_as_json(item, deep + 1) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
