@@ -13,19 +13,20 @@ from ..render.jsonl import dump
 from ..render.screen import Screen
 from ..secrets.copy import CannotCopy, copy_name, learn, write_copy
 from ..secrets.masking import Masker, rules
+from .completing import complete_rec
 
 
 @click.command(
     epilog="""\b
 Examples:
   wsproxy redact @last -o shared.msgpack
-  wsproxy redact recordings/*.msgpack -o shared/    one secret has one mask in all of them
+  wsproxy redact recordings/*.msgpack -o shared/    one secret, one mask in all
 
 \b
 Exit status: 0 copied, 1 an original is damaged or not exact, 2 trouble.
 """
 )
-@click.argument("recs", metavar="REC...", nargs=-1, required=True)
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, shell_complete=complete_rec)
 @click.option("-o", "--output", "goal", required=True, metavar="COPY", help="The copy; a folder, for several.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option(
