@@ -20,7 +20,7 @@ from .completing import complete_rec
     epilog="""\b
 Examples:
   wsproxy redact @last -o shared.msgpack
-  wsproxy redact recordings/*.msgpack -o shared/    one secret, one mask in all
+  wsproxy redact recordings/*.msgpack -o shared/    one secret, one mask
 
 \b
 Exit status: 0 copied, 1 an original is damaged or not exact, 2 trouble.
