@@ -27,7 +27,7 @@ _SHAPES = re.compile(
 # Each of them: what stands before the secret, and the secret. All are linear: every start is a delimiter that no run can hold.
 _IN_TEXT = [
     re.compile(rf'(?i)("{_NAMES}"\s{{0,8}}:\s{{0,8}}")((?:[^"\\]|\\.)*)'),  # JSON
-    re.compile(rf'(?i)(\\+"{_NAMES}\\+"\s{{0,8}}:\s{{0,8}}\\+")([^"\\]*)'),  # JSON in a JSON string
+    re.compile(rf'(?i)((?<!\\)\\++"{_NAMES}\\+"\s{{0,8}}:\s{{0,8}}\\+")([^"\\]*)'),  # JSON in a JSON string
     re.compile(rf"(?im)(^{_NAMES}:[ \t]{{0,8}})([^\r\n]+)"),  # a header line
     re.compile(r"(?i)([?&][a-z0-9_-]{0,40}(?:key|token|secret|password|signature)=)([^&\s\"#]+)"),  # a query
 ]
