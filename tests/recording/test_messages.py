@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from websockets.frames import Opcode
 
 from wsproxy.recording.format import Event, Gap
 from wsproxy.recording.messages import Assembler, Message
-from wsproxy.recording.view import HttpBody, in_time_order, items
+from wsproxy.recording.view import WINDOW_BYTES, HttpBody, Item, in_time_order, items
 from wsproxy.wire.events import C2S, S2C, Body, End, Frame, Part, Response
 from wsproxy.wire.frames import FrameStream
 
@@ -112,6 +114,20 @@ def test_bodies_are_joined_and_freed_of_their_chunks() -> None:
 def test_items_come_in_the_order_of_time_and_equal_times_keep_theirs(times: list[int]) -> None:
     numbered = [(n, frame(0x81, b"", t)) for n, t in enumerate(times)]
     assert list(in_time_order(iter(numbered))) == sorted(numbered, key=lambda pair: pair[1].t)
+
+
+def test_messages_that_are_sorted_are_held_within_a_bound_of_bytes() -> None:
+    taken = 0
+
+    def numbered() -> Iterator[Item]:
+        nonlocal taken
+        for n in range(1, 41):
+            taken = n
+            yield n, Message(n, 1, C2S, n, n, 1, bytes(8 << 20), False, 1, 9)
+
+    for count, (number, _) in enumerate(in_time_order(numbered()), 1):
+        assert number == count
+        assert (taken - count) * (8 << 20) <= WINDOW_BYTES
 
 
 @pytest.mark.parametrize("name", NAMES)

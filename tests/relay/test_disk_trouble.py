@@ -261,6 +261,18 @@ def test_running_out_of_descriptors_is_survived(start_relay: StartRelay) -> None
     assert [line for line in relay.stderr if "upstream" in line] == []  # it is well; the relay is short of descriptors
 
 
+def test_running_out_of_descriptors_on_the_control_port_is_one_line(start_relay: StartRelay) -> None:
+    relay = start_relay(limits={resource.RLIMIT_NOFILE: (40, 40)})
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(("127.0.0.1", relay.control_port), DEADLINE))
+        relay.said("too many open files")
+    assert relay.health()[0] == 200
+    goodbye(*relay.open_websocket("/stream/s"))
+    relay.stop()
+    assert len(relay.stderr) == 1
+
+
 def echo_all(upstream: RawServer) -> None:
     """Answer one connection after the other with its first bytes, until the server is closed."""
     with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import time
@@ -15,7 +16,7 @@ from ..secrets.masking import Masker
 from .access import is_loopback
 from .control import Control
 from .dial import Dialler
-from .news import Watcher
+from .news import QUIET_SECONDS, Watcher
 from .poller import Poller
 from .server import CannotListen, Relay
 from .settings import Settings
@@ -25,6 +26,7 @@ from .upstream import address_text
 
 BATCH_SECONDS = 0.05
 IDLE_SECONDS = 0.5
+FAULTS_KEPT = 100  # kinds of trouble that are remembered to have been told
 
 
 def run(main: Callable[[Poller], Coroutine[Any, Any, None]]) -> None:
@@ -80,6 +82,7 @@ async def serve(
             f"{settings.folder} is open to others (mode {mode:04o}); recordings can hold credentials: 'chmod 700 {settings.folder}'"
         )
     raise_descriptor_limit()
+    _tell_faults(watcher)
 
     def trouble(reason: str | None) -> None:
         watcher.trouble(
@@ -139,6 +142,25 @@ async def serve(
     sweeping.cancel()
     await control.stop()
     streams.finish(time.monotonic_ns())
+
+
+def _tell_faults(watcher: Watcher) -> None:
+    """What asyncio meets and nobody awaits: a line a minute for each kind, where it would print a traceback for each."""
+    loop = asyncio.get_running_loop()
+    quiet_until: dict[str, float] = {}
+
+    def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        words = f"{context['message']}: {error}" if error is not None else str(context["message"])
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            words = f"cannot accept on the control port: {os.strerror(error.errno).lower()}; waiting (see ulimit -n)"
+        if loop.time() >= quiet_until.get(words, 0.0):
+            if len(quiet_until) >= FAULTS_KEPT:
+                quiet_until.clear()
+            quiet_until[words] = loop.time() + QUIET_SECONDS
+            watcher.trouble(words)
+
+    loop.set_exception_handler(tell)
 
 
 async def _tend(streams: Streams) -> None:
