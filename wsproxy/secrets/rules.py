@@ -76,7 +76,7 @@ class Rules:
             for held, expression in (
                 # JSON, and JSON in a JSON string
                 ('"', rf'("{names}"\s{{0,8}}:\s{{0,8}}")((?:[^"\\]|\\.)*)'),
-                ('\\"', rf'(\\+"{names}\\+"\s{{0,8}}:\s{{0,8}}\\+")([^"\\]*)'),
+                ('\\"', rf'((?<!\\)\\++"{names}\\+"\s{{0,8}}:\s{{0,8}}\\+")([^"\\]*)'),
                 # Python's objects and dicts, printed
                 ("='", rf"((?<![a-z0-9_-]){names}=')((?:[^'\\]|\\.)*)"),
                 ("'", rf"('{names}'\s{{0,8}}:\s{{0,8}}')((?:[^'\\]|\\.)*)"),
