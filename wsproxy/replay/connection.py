@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
         """Until this moment, whatever happens meanwhile."""
         while time.monotonic_ns() < until and not self.gone:
             over = self._loop.create_future()
-            timer = self._loop.call_at(until / 1e9, over.set_result, None)
+            timer = self._loop.call_at(until / 1e9, _settle, over)
             try:
                 await over
             finally:
@@ -261,3 +261,9 @@ def words(error: OSError) -> str:
         found = re.search(r"\[Errno (\d+)\]", str(error))
         number = int(found[1]) if found else None
     return os.strerror(number).lower() if number and number > 0 else (error.strerror or str(error)).lower()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    """The moment has come; Ctrl-C may have cancelled the wait in the same turn of the loop."""
+    if not future.done():
+        future.set_result(None)
