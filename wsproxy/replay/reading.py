@@ -37,6 +37,8 @@ from ..wire.events import (
 from .mentions import mention
 from .script import Act, Exchange, Need, Scenario, Script, Step
 
+CONNECTIONS_LIMIT = 5_000  # of a recording: each remembers which had ended before it, 100 MB for so many
+
 
 def read_scenario(recording: Recording) -> Scenario:
     """Read a recording as scripts.
@@ -47,6 +49,10 @@ def read_scenario(recording: Recording) -> Scenario:
     reader = _Reader(recording.header.stream_id)
     for number, event in enumerate(recording.events(), 1):
         reader.feed(number, event)
+        if reader.connections > CONNECTIONS_LIMIT:
+            raise RecordingError(
+                f"{recording.path}: more than {CONNECTIONS_LIMIT:,} connections: too many to be played"
+            )
     scripts = reader.finish()
     name = str(recording.path)
     notes = [*reader.notes, *_ending_notes(recording.ending)]
@@ -144,6 +150,10 @@ class _Reader:
             self._redacted.discard((getattr(event, "conn", 0), getattr(event, "dir", C2S)))
         for message in self._assembler.feed(number, event):
             self._message(self._lines[message.conn], message)
+
+    @property
+    def connections(self) -> int:
+        return len(self._lines)
 
     def finish(self) -> list[Script]:
         """The scripts, in the order in which their connections were opened."""
