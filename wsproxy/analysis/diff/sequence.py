@@ -32,13 +32,13 @@ def in_order(rows: Sequence[Row], b: Sequence[Entry]) -> list[Row]:
         else:
             at = max(at, place.get(entry.number, at))
     out: list[Row] = []
-    waiting = behind.get(-1, [])
+    waiting = list(behind.get(-1, []))
     for k, row in enumerate(placed):
         if row.b:  # what only A has stands first, as in any diff
             out += waiting
-            waiting = []
+            waiting.clear()
         out.append(row)
-        waiting = [*waiting, *behind.get(k, [])]
+        waiting += behind.get(k, [])
     return out + waiting
 
 
