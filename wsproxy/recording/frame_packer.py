@@ -13,6 +13,7 @@ from typing import Any
 import msgpack
 
 from ..wire.events import OP_CLOSE, Dir, Frame, Part, Piece, WireEvent
+from ..wire.masking import apply_mask
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
 
@@ -25,6 +26,13 @@ _MASKED8 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBB").pack
 _MASKED16 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBH").pack
 _MASKED32 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBI").pack
 _PLAIN = _NO_MASK + _PAYLOAD
+# The same for `pack_whole`, where the kind of the length is known: one argument less.
+_MASK_NEXT, _PAYLOAD8, _PAYLOAD16 = _MASK, _PAYLOAD + b"\xc4", _PAYLOAD + b"\xc5"
+_WHOLE_MASKED8 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD8)}sB").pack
+_WHOLE_MASKED16 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD16)}sH").pack
+_PLAIN_NEXT8, _PLAIN_NEXT16 = _PLAIN + b"\xc4", _PLAIN + b"\xc5"
+_WHOLE_PLAIN8 = struct.Struct(f">q{len(_PLAIN_NEXT8)}sB").pack
+_WHOLE_PLAIN16 = struct.Struct(f">q{len(_PLAIN_NEXT16)}sH").pack
 _PLAIN8 = struct.Struct(f">q{len(_PLAIN)}sBB").pack
 _PLAIN16 = struct.Struct(f">q{len(_PLAIN)}sBH").pack
 _PLAIN32 = struct.Struct(f">q{len(_PLAIN)}sBI").pack
@@ -73,6 +81,71 @@ class FramePacker:
                 middle = _TIME.pack(event.t - base) + _pack("exchange") + _pack(event.exchange)
                 out += (self._head("piece", 6), middle + _pack("raw") + _pack(event.raw))
 
+    def pack_whole(self, data: bytes, t: int, out: list[bytes]) -> tuple[int, int]:
+        """Cut and pack the whole, ordinary frames that `data` begins with, as `FrameStream.feed` and `pack` together would.
+
+        Args:
+            data: bytes of this direction from the start of a frame on.
+            t: when they were read.
+
+        Returns:
+            How many bytes were taken, and how many frames they were. What is left begins with a frame that is no matter of course: one that is not
+            whole, 64 KiB or longer, written in more bytes than it needs, a close, or the first with its first byte.
+        """
+        heads = self._heads
+        t -= self._base
+        pos, end, frames = 0, len(data), 0
+        while pos + 2 <= end:
+            head = heads.get(data[pos])
+            if head is None:
+                break
+            size = data[pos + 1]
+            if size >= 0x80:
+                at = pos + 2
+                if size == 0xFE:
+                    if pos + 4 > end:
+                        break
+                    size = data[at] << 8 | data[pos + 3]
+                    at = pos + 4
+                    if size < 126:
+                        break
+                elif size == 0xFF:
+                    break
+                else:
+                    size -= 0x80
+                start = at + 4
+                stop = start + size
+                if stop > end:
+                    break
+                mask = data[at:start]
+                if size < 0x100:
+                    middle = _WHOLE_MASKED8(t, _MASK, mask, _PAYLOAD8, size)
+                else:
+                    middle = _WHOLE_MASKED16(t, _MASK, mask, _PAYLOAD16, size)
+                out += (head, middle, apply_mask(data[start:stop], mask))
+            else:
+                start = pos + 2
+                if size == 126:
+                    start = pos + 4
+                    if start > end:
+                        break
+                    size = data[pos + 2] << 8 | data[pos + 3]
+                    if size < 126:
+                        break
+                elif size == 127:
+                    break
+                stop = start + size
+                if stop > end:
+                    break
+                if size < 0x100:
+                    middle = _WHOLE_PLAIN8(t, _PLAIN_NEXT8, size)
+                else:
+                    middle = _WHOLE_PLAIN16(t, _PLAIN_NEXT16, size)
+                out += (head, middle, data[start:stop])
+            frames += 1
+            pos = stop
+        return pos, frames
+
     def _head(self, kind: str, keys: int, b0: int | None = None) -> bytes:
         """The map's start, to the key of the time: what is the same for all frames with this first byte."""
         fields = bytes((0x80 | keys,)) + _pack("kind") + _pack(kind) + self._start
@@ -81,7 +154,7 @@ class FramePacker:
                 _pack("fin") + _pack(b0 >= 0x80) + _pack("rsv") + _pack(b0 >> 4 & 7) + _pack("opcode") + _pack(b0 & 15)
             )
         fields += _pack("t") + _INT64
-        if keys == 9 and b0 is not None:
+        if keys == 9 and b0 is not None and b0 & 15 != OP_CLOSE:
             self._heads[b0] = fields
         return fields
 

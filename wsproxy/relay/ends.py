@@ -14,12 +14,13 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from .allocator import keep_large_blocks
 from .poller import ERROR, HUNG_UP, READ, WRITE, Poller
 
 if TYPE_CHECKING:
     from .splice import Flow
 
-READ_SIZE = 65536
+READ_SIZE = 256 * 1024 if keep_large_blocks() else 64 * 1024  # the most that one read takes
 AGAIN = (BlockingIOError, InterruptedError)
 _GONE = ERROR | HUNG_UP
 _HEARD = READ | _GONE
@@ -95,6 +96,11 @@ class End:
         self._events = 0
 
     @property
+    def handler(self) -> Callable[[int], None]:
+        """What the poller calls."""
+        return self.incoming.read
+
+    @property
     def backlog(self) -> bool:
         """Whether bytes that `send` took are still here."""
         return False
@@ -107,7 +113,7 @@ class End:
     def wait(self, events: int) -> None:
         """Wait for READ, WRITE, both or neither."""
         if not self.watched:
-            self.poller.add(self.fd, events, self.ready)
+            self.poller.add(self.fd, events, self.handler)
             self.watched = True
         elif events != self._events:
             self.poller.change(self.fd, events)
@@ -126,7 +132,7 @@ class End:
         self.wait(reading | writing)
 
     def ready(self, events: int) -> None:
-        """The poller's word."""
+        """The poller's word, unless it is only that there are bytes."""
         if events & WRITE and self.outgoing.pending:
             self.outgoing.flush()
         if not self.watched:  # closed by the flush
@@ -164,6 +170,10 @@ class LayeredEnd(End):
         self._called = False
         self.recv = channel.recv
         self.send = self._send
+
+    @property
+    def handler(self) -> Callable[[int], None]:
+        return self.ready
 
     @property
     def backlog(self) -> bool:

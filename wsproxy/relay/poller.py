@@ -12,15 +12,14 @@ everything is level-triggered, and an error is told as long as it lasts, also fo
 
 from __future__ import annotations
 
-import math
 import select
 import selectors
-import time
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 READ, WRITE, ERROR, HUNG_UP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR, select.EPOLLHUP
-_AT_ONCE = 256  # ready descriptors per call
+_AT_ONCE = 64  # ready descriptors per call
 _ROUNDS = 100  # of spliced sockets alone, before asyncio is asked whether it wants anything
 
 
@@ -59,12 +58,10 @@ class Poller(selectors.BaseSelector):
         """What asyncio's descriptors are ready for; spliced sockets are served meanwhile."""
         handlers, poll = self._handlers, self._epoll.poll
         ready: list[tuple[selectors.SelectorKey, int]] = []
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         self._woken = False
         for _ in range(_ROUNDS):
-            # Rounded up to the millisecond that epoll knows, or a timer would make the loop spin just before it is due.
-            wait = -1 if timeout is None else 0 if timeout <= 0 else math.ceil(timeout * 1e3) * 1e-3
-            for fd, events in poll(wait, _AT_ONCE):
+            for fd, events in poll(timeout, _AT_ONCE):
                 handler = handlers.get(fd)  # an earlier one of this round may have closed it
                 if handler is not None:
                     handler(events)
@@ -73,7 +70,7 @@ class Poller(selectors.BaseSelector):
             if ready or self._woken:
                 break
             if deadline is not None:
-                timeout = deadline - time.monotonic()
+                timeout = deadline - monotonic()
                 if timeout <= 0:
                     break
         return ready

@@ -218,15 +218,11 @@ class ConnectionRecorder:
     def _fast(self, dir: Dir, lane: Lane) -> Feed:
         frames = self._tap.direction(dir).frames
         assert frames is not None
-        record = lane.frames_recorder(dir, frames.feed)
 
-        def feed(data: bytes, t: int) -> None:
-            try:
-                record(data, t)
-            except Exception as error:
-                self._make_opaque(dir, data, t, error)
+        def failed(data: bytes, t: int, error: Exception) -> None:
+            self._make_opaque(dir, data, t, error)
 
-        return feed
+        return lane.frames_recorder(dir, frames, failed)
 
     def _make_opaque(self, dir: Dir, data: bytes, t: int, error: Exception) -> None:
         """A fault of ours: from here on this direction is recorded as bytes."""
