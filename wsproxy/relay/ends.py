@@ -80,7 +80,7 @@ class SocketChannel:
 class End:
     """A plain socket."""
 
-    __slots__ = ("_events", "broken", "fd", "incoming", "outgoing", "poller", "recv", "send", "sock", "watched")
+    __slots__ = ("broken", "events", "fd", "incoming", "outgoing", "poller", "recv", "send", "sock", "watched")
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         self.sock = sock
@@ -92,7 +92,7 @@ class End:
         self.outgoing: Flow  # takes what goes to it
         self.broken = False  # a send has failed: its peer is gone, whatever the next read looks like
         self.watched = False
-        self._events = 0
+        self.events = 0  # that are waited for
 
     @property
     def backlog(self) -> bool:
@@ -109,9 +109,9 @@ class End:
         if not self.watched:
             self.poller.add(self.fd, events, self.ready)
             self.watched = True
-        elif events != self._events:
+        elif events != self.events:
             self.poller.change(self.fd, events)
-        self._events = events
+        self.events = events
 
     def forget(self) -> None:
         """Wait for nothing, not even for errors."""
@@ -124,6 +124,19 @@ class End:
         reading = READ if self.incoming.reading else 0
         writing = WRITE if self.outgoing.pending else 0
         self.wait(reading | writing)
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is something to read that the kernel does not know of."""
+        return False
+
+    def hand_on(self) -> None:
+        """Let a layer hand more of its backlog to the kernel. Raises OSError."""
+
+    def look_again(self) -> None:
+        """The standby has left this end alone: what it needs is done now."""
+        if self.watched:
+            self.update()
 
     def ready(self, events: int) -> None:
         """The poller's word."""
@@ -173,6 +186,13 @@ class LayeredEnd(End):
     def cut(self) -> bool:
         return self._channel.cut
 
+    @property
+    def holds(self) -> bool:
+        return self._channel.holds
+
+    def hand_on(self) -> None:
+        self._channel.flush()
+
     def _send(self, data: bytes | memoryview) -> int:
         sent = self._channel.send(data)
         if self._channel.backlog or self._channel.holds:
@@ -184,6 +204,9 @@ class LayeredEnd(End):
         writing = WRITE if self.outgoing.pending or self._channel.backlog else 0
         self.wait(reading | writing)
         if reading and self._channel.holds and not self._called:
+            if self.poller.lent:
+                self.poller.read_on(self)
+                return
             self._called = True
             self._loop.call_soon(self._read_held)
             self.poller.wake()

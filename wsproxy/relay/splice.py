@@ -34,7 +34,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
 class Flow:
     """One direction of a splice."""
 
-    __slots__ = ("dir", "dst", "ended", "finishing", "pending", "reading", "recorder", "splice", "src")
+    __slots__ = ("dir", "dst", "ended", "finishing", "held", "pending", "reading", "recorder", "splice", "src")
 
     def __init__(self, splice: Splice, dir: Dir, src: End, dst: End) -> None:
         self.splice = splice
@@ -43,6 +43,7 @@ class Flow:
         self.src = src
         self.dst = dst
         self.pending: memoryview | bytes = b""  # read and recorded, not yet taken by the receiver
+        self.held: bytes | None = None  # read, and being recorded: the standby sends it if that takes too long
         self.reading = True
         self.finishing = False  # the source has sent FIN; it is passed on when nothing is pending
         self.ended = False  # its end is recorded
@@ -54,7 +55,7 @@ class Flow:
         except AGAIN:
             return
         except OSError as error:
-            self.splice.reset(self, _how(error))
+            self.splice.reset(self, how(error))
             return
         if not data:
             self.stop_reading()
@@ -65,7 +66,11 @@ class Flow:
             if not self.pending and not self.dst.backlog:
                 self._pass_fin()
             return
+        self.held = data
         self.recorder.feed[self.dir](data, time.monotonic_ns())
+        if self.held is None:
+            return
+        self.held = None
         try:
             sent = self.dst.send(data)
         except AGAIN:
@@ -199,6 +204,11 @@ class Splice:
         for end in ends:
             end.update()
 
+    @property
+    def over(self) -> bool:
+        """Whether both sockets are closed."""
+        return self._over
+
     def check_over(self) -> None:
         """Close when both directions have ended, and no layer has anything left to hand on."""
         c2s, s2c = self.c2s, self.s2c
@@ -285,7 +295,7 @@ class Splice:
         self._on_over()
 
 
-def _how(error: OSError) -> str:
+def how(error: OSError) -> str:
     """How a direction ended whose source cannot be read."""
     if isinstance(error, LayerFailure):
         return f"lost: {error}"
