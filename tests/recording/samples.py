@@ -16,6 +16,7 @@ from wsproxy.recording.format import (
     Event,
     Gap,
     Header,
+    Late,
     Marker,
     Open,
     Totals,
@@ -85,6 +86,7 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
         Marker, _times, _words, st.none() | st.integers(0, 2**63), data_values, st.none() | _some, _conns
     ),
     Gap: st.builds(Gap, _times, _times, _u64, _u64, _words),
+    Late: st.one_of(st.builds(Late, _times), st.builds(Late, _times, _times, _u64, _u64)),
     Totals: st.builds(Totals, _conns, _times, _totals, _totals),
     Trailer: st.builds(Trailer, _times, _u64, _u64, _u64, _u64, _totals, _totals),
 }
@@ -99,7 +101,9 @@ def packed(events: Iterable[Event], header: Header = HEADER) -> bytes:
 def moved(event: Any, by: int) -> Any:
     """The event at another time; a gap with both its ends."""
     event = event._replace(t=event.t + by)
-    return event._replace(until=event.until + by) if isinstance(event, Gap) else event
+    return (
+        event._replace(until=event.until + by) if isinstance(event, Gap | Late) and event.until is not None else event
+    )
 
 
 class Sums:

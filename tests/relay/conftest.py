@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from .faulty import disk, shim, start_on_disk
 from .raw import RawServer
 from .relay_process import Limits, RelayProcess
+
+__all__ = ["disk", "shim", "start_on_disk"]  # fixtures
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..recording.format import DirTotals, Event, Gap, Marker, Open, Totals, Trailer, Unknown
+from ..recording.format import DirTotals, Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..wire.events import (
     C2S,
     DECODED,
@@ -71,6 +71,8 @@ class Exactness:
     events: int = 0
     markers: int = 0
     gaps: list[Gap] = field(default_factory=list)
+    late: list[Late] = field(default_factory=list)  # stretches of events that were forwarded before they were written
+    behind: int | None = None  # since when events may have been, where the recording ends before it says
     unknown: int = 0
     finished: bool = False
     redacted: dict[str, int] = field(default_factory=dict)  # how → events
@@ -80,6 +82,7 @@ class Exactness:
     notes: list[str] = field(default_factory=list)
 
 
+_LATE_SAID = 3
 _HOW = {MASKED: "masked", DECODED: "stored decoded", WITHHELD: "withheld"}
 
 
@@ -131,6 +134,9 @@ def check(events: Iterable[Event]) -> Exactness:
                 f"the recorder lost {event.events:,} events ({event.bytes:,} wire bytes) "
                 f"from {event.t / 1e9:.3f} s to {event.until / 1e9:.3f} s: {event.reason}"
             )
+        elif isinstance(event, Late):
+            result.behind = event.t if event.until is None else None
+            result.late += [event] if event.until is not None else []
         elif isinstance(event, Unknown):
             result.unknown += 1
         elif isinstance(event, Totals):
@@ -202,6 +208,18 @@ def _judge(result: Exactness) -> None:
     if result.rewritten:
         result.notes.append(
             f"request heads forwarded with another Host (--host-header): {result.rewritten:,}; everything else as it came"
+        )
+    for late in result.late[:_LATE_SAID]:
+        assert late.until is not None
+        result.notes.append(
+            f"{late.t / 1e9:.1f}–{late.until / 1e9:.1f} s: {late.events:,} events were written up to {late.longest / 1e9:.1f} s "
+            "after they were forwarded (the disk stalled)"
+        )
+    if len(result.late) > _LATE_SAID:
+        result.notes.append(f"and {len(result.late) - _LATE_SAID:,} more such stretches")
+    if result.behind is not None:
+        result.notes.append(
+            f"from {result.behind / 1e9:.1f} s on events were forwarded before they were written (the disk stalled): the last may be missing"
         )
     if result.redacted:
         said = [f"{result.redacted[how]:,} {words}" for how, words in _HOW.items() if how in result.redacted]

@@ -224,6 +224,11 @@ def _run(settings: Settings, *, live: bool, quiet: bool, ready_fd: int | None) -
             with os.fdopen(ready_fd, "w") as pipe:
                 pipe.write(json.dumps({"ready": "relay", **ports, "listeners": listeners}) + "\n")
 
+    def give_up(sentence: str) -> None:
+        log.trouble(sentence)
+        log.close()
+        os._exit(1)  # the thread that would return from here is stuck
+
     async def main(poller: Any) -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
@@ -234,7 +239,7 @@ def _run(settings: Settings, *, live: bool, quiet: bool, ready_fd: int | None) -
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
-        await relay_run.serve(settings, log, poller, __version__, ready, stop, now)
+        await relay_run.serve(settings, log, poller, __version__, ready, stop, now, give_up)
 
     try:
         relay_run.run(main)

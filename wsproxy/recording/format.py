@@ -33,7 +33,7 @@ from .frame_packer import FramePacker
 from .marker_packer import marker_heads, marker_tail, pack_timed, pack_untimed
 
 FORMAT = "wsproxy"
-VERSION = (1, 1)
+VERSION = (1, 2)
 
 
 class Header(NamedTuple):
@@ -81,6 +81,19 @@ class Gap(NamedTuple):
     reason: str
 
 
+class Late(NamedTuple):
+    """The disk stalled: from `t` on events were written after they were forwarded.
+
+    Without `until` it begins here. With it, it is over: `events` with times from `t` to `until` stand before this one, and were written up to
+    `longest` nanoseconds after they were forwarded.
+    """
+
+    t: int
+    until: int | None = None
+    events: int = 0
+    longest: int = 0
+
+
 class DirTotals(NamedTuple):
     """What passed in one direction of one connection: wire bytes, frames, and the SHA-256 of the bytes in hex.
 
@@ -125,7 +138,7 @@ class Unknown(NamedTuple):
     fields: dict[str, Any]
 
 
-Event: TypeAlias = WireEvent | Open | Totals | Marker | Gap | Trailer | Unknown
+Event: TypeAlias = WireEvent | Open | Totals | Marker | Gap | Late | Trailer | Unknown
 
 
 class FormatError(ValueError):
@@ -149,6 +162,7 @@ _PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     End: lambda e: {"how": e.how} | ({"undelivered": e.undelivered} if e.undelivered else {}),
     Open: lambda e: {"client": e.client, "upstream": e.upstream} | ({"error": e.error} if e.error else {}),
     Gap: lambda e: {"until": e.until, "events": e.events, "bytes": e.bytes, "reason": e.reason},
+    Late: lambda e: {} if e.until is None else {"until": e.until, "events": e.events, "longest": e.longest},
     Trailer: lambda e: {
         "events": e.events,
         "markers": e.markers,
@@ -203,7 +217,7 @@ def pack_event(event: Event, base: int) -> bytes:
         fields["dir"] = dir
     fields["t"] = event.t - base
     fields |= _PACKERS[type(event)](event)
-    if isinstance(event, Gap):
+    if isinstance(event, Gap | Late) and event.until is not None:
         fields["until"] = event.until - base
     return _pack(fields)
 
@@ -292,6 +306,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
     ),
     "marker": _marker,
     "gap": lambda m: Gap(_int(m, "t"), _int(m, "until"), _int(m, "events"), _int(m, "bytes"), _str(m, "reason")),
+    "late": lambda m: Late(_int(m, "t"), _opt_int(m, "until"), _count(m, "events"), _count(m, "longest")),
     "trailer": lambda m: Trailer(
         _int(m, "t"), _int(m, "events"), _int(m, "markers"), _int(m, "gaps"),
         _int(m, "conns"), _dir_totals(m["c2s"]), _dir_totals(m["s2c"]),

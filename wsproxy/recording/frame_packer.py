@@ -26,12 +26,13 @@ _MASKED8 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBB").pack
 _MASKED16 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBH").pack
 _MASKED32 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBI").pack
 _PLAIN = _NO_MASK + _PAYLOAD
-# The same for `pack_whole`, where the kind of the length is known: one argument less.
-_MASK_NEXT, _PAYLOAD8, _PAYLOAD16 = _MASK, _PAYLOAD + b"\xc4", _PAYLOAD + b"\xc5"
-_WHOLE_MASKED8 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD8)}sB").pack
-_WHOLE_MASKED16 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD16)}sH").pack
-_PLAIN_NEXT8, _PLAIN_NEXT16 = _PLAIN + b"\xc4", _PLAIN + b"\xc5"
-_WHOLE_PLAIN8 = struct.Struct(f">q{len(_PLAIN_NEXT8)}sB").pack
+# The same for `pack_whole`, where the kind of the length is known: an argument less.
+_BIN8, _BIN16, _PLAIN_BIN8, _PLAIN_BIN16 = _PAYLOAD + b"\xc4", _PAYLOAD + b"\xc5", _PLAIN + b"\xc4", _PLAIN + b"\xc5"
+_MASKED_8 = struct.Struct(f">q{len(_MASK)}s4s{len(_BIN8)}sB").pack
+_MASKED_16 = struct.Struct(f">q{len(_MASK)}s4s{len(_BIN16)}sH").pack
+_PLAIN_8 = struct.Struct(f">q{len(_PLAIN_BIN8)}sB").pack
+_PLAIN_16 = struct.Struct(f">q{len(_PLAIN_BIN16)}sH").pack
+_PLAIN8 = struct.Struct(f">q{len(_PLAIN_NEXT8)}sB").pack
 _WHOLE_PLAIN16 = struct.Struct(f">q{len(_PLAIN_NEXT16)}sH").pack
 _PLAIN8 = struct.Struct(f">q{len(_PLAIN)}sBB").pack
 _PLAIN16 = struct.Struct(f">q{len(_PLAIN)}sBH").pack
@@ -118,10 +119,8 @@ class FramePacker:
                 if stop > end:
                     break
                 mask = data[at:start]
-                if size < 0x100:
-                    middle = _WHOLE_MASKED8(t, _MASK, mask, _PAYLOAD8, size)
-                else:
-                    middle = _WHOLE_MASKED16(t, _MASK, mask, _PAYLOAD16, size)
+                short = size < 0x100
+                middle = _MASKED_8(t, _MASK, mask, _BIN8, size) if short else _MASKED_16(t, _MASK, mask, _BIN16, size)
                 out += (head, middle, apply_mask(data[start:stop], mask))
             else:
                 start = pos + 2
@@ -137,10 +136,7 @@ class FramePacker:
                 stop = start + size
                 if stop > end:
                     break
-                if size < 0x100:
-                    middle = _WHOLE_PLAIN8(t, _PLAIN_NEXT8, size)
-                else:
-                    middle = _WHOLE_PLAIN16(t, _PLAIN_NEXT16, size)
+                middle = _PLAIN_8(t, _PLAIN_BIN8, size) if size < 0x100 else _PLAIN_16(t, _PLAIN_BIN16, size)
                 out += (head, middle, data[start:stop])
             frames += 1
             pos = stop

@@ -1,7 +1,8 @@
 """Writes one recording: bytes to a file, and an account of what could not be written.
 
 Strategy: the caller hands over whole events; they reach the operating system in one write, before the call returns (durability
-`every`), with an fdatasync (`sync`), or within 50 ms by the owner's `flush` (`batch`). No error leaves this module: a
+`every`), with an fdatasync (`sync`), or within 50 ms by the owner's `flush` (`batch`). While the disk stalls they wait in the queue of `Disk`
+instead, whose thread writes them: whatever touches the file is done either here and now or, in the same order, there. No error leaves this module: a
 write that fails is counted, the torn bytes are cut off again, and the next write that succeeds puts a gap event in front that says
 what is missing. Creating the file is a write like any other, so a full or missing folder is a gap too. A file that is removed takes what is
 written without an error: whether it was is for the owner to ask from time to time (`vanished`).
@@ -17,9 +18,11 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, TypeAlias
 
-from .format import Gap, Header, pack_event, pack_header
+from .disk import Batch, Disk, Entry, Lateness
+from .format import Event, Gap, Header, Late, pack_event, pack_header
 
 Durability: TypeAlias = Literal["every", "batch", "sync"]
 
@@ -38,6 +41,13 @@ class RecordingWriter:
         header: written first.
         durability: when what is added reaches the operating system.
         on_trouble: called with the path and a sentence when writing starts to fail, with None when it works again.
+        disk: shared by all recordings of a relay, which may write aside; by default a disk of its own that is always written to at once.
+
+    Attributes:
+        gaps: that stand in the file.
+        own: events of the file that the writer has put there itself, gaps aside.
+        news: what `tell` is to tell.
+        size: bytes of the file that are whole events.
     """
 
     __slots__ = (
@@ -48,25 +58,35 @@ class RecordingWriter:
         "_fd",
         "_gap",
         "_retry_at",
-        "_size",
         "_torn",
+        "disk",
         "durability",
         "gaps",
         "header",
+        "news",
         "on_trouble",
+        "own",
         "path",
+        "size",
     )
 
     def __init__(
-        self, path: str, header: Header, durability: Durability, on_trouble: Callable[[str, str | None], None]
+        self,
+        path: str,
+        header: Header,
+        durability: Durability,
+        on_trouble: Callable[[str, str | None], None],
+        disk: Disk | None = None,
     ) -> None:
         self.path = path
         self.header = header
         self.durability = durability
         self.on_trouble = on_trouble
-        self.gaps = 0
+        self.disk = disk if disk is not None else Disk()
+        self.gaps = self.own = 0
+        self.news: list[str | None] = []
         self._fd = -1
-        self._size = 0  # bytes of the file that are whole events
+        self.size = 0
         self._torn = False  # bytes of a failed write may stand behind them
         self._gap: Gap | None = None
         self._retry_at = 0
@@ -82,18 +102,31 @@ class RecordingWriter:
             wire: how many wire bytes they stand for.
             t: the time of the last one, in nanoseconds on the relay's clock.
         """
+        disk = self.disk
+        if not disk.inline and self._goes_aside(Batch(buffers, events, wire, t, t)):
+            return
         if self.durability == "every" and self._gap is None and wire < _JOIN_BELOW and self._fd >= 0:
             # The hot path: one join, one write. Anything unusual goes the long way.
             data = b"".join(buffers)
+            disk.call = self
             try:
                 done = os.write(self._fd, data) if not self._torn else 0
             except OSError:
                 done = 0
+            disk.call = None
             if done == len(data):
-                self._size += done
+                self.size += done
+                if disk.taken:
+                    disk.take_back()
+                    disk.was_late(self, events, t)
                 return
             self._torn = True
             buffers = [data]
+            if disk.taken:
+                aside = disk.put(self, Batch(buffers, events, wire, t, t), first=True)
+                disk.take_back()
+                if aside:
+                    return
         elif self.durability == "batch" and self._gap is None:
             self._batch += buffers
             self._batch_size += sum(map(len, buffers))
@@ -102,11 +135,163 @@ class RecordingWriter:
             if self._batch_size >= _BATCH_LIMIT:
                 self.flush(t)
             return
+        with disk.guarded(self) as guard:
+            self._add(buffers, events, wire, t)
+        if guard.taken:
+            disk.was_late(self, events, t)
+        if self.news:
+            self.tell()
+
+    @property
+    def failing(self) -> bool:
+        """Whether there is a gap that could not be written yet."""
+        return self._gap is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is still to be written."""
+        return self.disk.stalled and self.disk.waits(self)
+
+    def flush(self, t: int) -> None:
+        """Write what a batch holds."""
+        if not self._batch or (not self.disk.inline and self._goes_aside(None)):
+            return
+        with self.disk.guarded(self):
+            self._flush(t)
+        if self.news:
+            self.tell()
+
+    def write_out(self, t: int) -> None:
+        """Write all that was added, and wait for it where the disk stalls."""
+        self.flush(t)
+        if self.disk.stalled:
+            self.disk.until_written(self)
+
+    def finish(self, trailer: Callable[[int, int], bytes], t: int, done: Callable[[], None] = lambda: None) -> None:
+        """Write what is left (the gap too, if it can be) and a trailer, and close the file; `write` opens it again.
+
+        Args:
+            trailer: gives its msgpack for (`gaps`, `own`).
+            done: called when that is so, or was tried.
+        """
+
+        def finish() -> None:
+            self._finish(trailer, t)
+            self.disk.post(done)
+
+        if not self.disk.inline and self._goes_aside(finish):
+            return
+        with self.disk.guarded(self):
+            self._finish(trailer, t)
+        if self.news:
+            self.tell()
+        done()
+
+    def close(self, t: int) -> None:
+        """Write what is left and close the file, without a trailer."""
+        if not self.disk.inline and self._goes_aside(partial(self._close, t)):
+            return
+        with self.disk.guarded(self):
+            self._close(t)
+        if self.news:
+            self.tell()
+
+    def discard(self) -> None:
+        """Remove the file: what it held stands in another recording now."""
+        if not self.disk.inline and self._goes_aside(self._discard):
+            return
+        with self.disk.guarded(self):
+            self._discard()
+
+    @property
+    def vanished(self) -> bool:
+        """Whether the file was removed while it is open: what is written goes nowhere, without an error. Not asked of a disk that stalls."""
+        if self._fd < 0 or self.disk.stalled:
+            return False
+        with self.disk.guarded(self):
+            try:
+                return os.fstat(self._fd).st_nlink == 0
+            except OSError:
+                return False
+
+    def begin_again(self, events: int, wire: int, t: int) -> None:
+        """Make a new file in place of one that has vanished; it begins with a gap.
+
+        Args:
+            events: how many there were, and `wire` bytes that they stood for.
+        """
+        if self.disk.stalled:
+            return  # noticed the next time
+        with self.disk.guarded(self):
+            self._begin_again(events, wire, t)
+        if self.news:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell what has happened to the file. On the relaying thread."""
+        news, self.news = self.news, []
+        for sentence in news:
+            self.on_trouble(self.path, sentence)
+
+    # --- for the disk ------------------------------------------------------------------------------------------------
+
+    def packed(self, event: Event) -> bytes:
+        """An event of the file's own as msgpack."""
+        return pack_event(event, self.header.start_mono_ns)
+
+    def overflows(self, reason: str) -> None:
+        """The queue is full: a gap begins. On the relaying thread."""
+        self.on_trouble(self.path, f"cannot write {self.path}: {reason}")
+
+    def put(self, batch: Batch) -> bool:
+        """Write events that have waited; whether that could be done."""
+        gap = self._gap
+        try:
+            self._put(batch.buffers if gap is None else [self.packed(gap), *batch.buffers])
+        except OSError as error:
+            self._retry_at = batch.until + RETRY_NS
+            self._lose(_reason(error), batch.events, batch.wire, batch.until, since=batch.t)
+            return False
+        self._gap = None
+        for _ in range(batch.gaps + (gap is not None)):
+            self.gaps += 1
+            self.news.append(None)
+        return True
+
+    def say_late(self, late: Lateness, *, begins: bool = False) -> None:
+        """Put it into the file that events are written later than they are forwarded (`begins`), or were."""
+        event = Late(late.t) if begins else Late(late.t, late.until, late.events, late.longest)
+        if self._gap is None:
+            with contextlib.suppress(OSError):  # the next write meets it too, and counts what it costs
+                self._put([self.packed(event)])
+                self.own += 1
+
+    # --- the file ----------------------------------------------------------------------------------------------------
+
+    def _goes_aside(self, entry: Entry | None) -> bool:
+        """Whether this waits in the disk's queue now, and what a batch holds before it."""
+        disk = self.disk
+        if not disk.aside():
+            return False
+        if self._batch:
+            t = entry.t if isinstance(entry, Batch) else time.monotonic_ns()
+            batch = Batch(self._batch, self._batch_events, self._batch_wire, t, t)
+            if not disk.put(self, batch):
+                return False
+            self._empty_batch()
+        return entry is None or disk.put(self, entry)
+
+    def _empty_batch(self) -> None:
+        self._batch = []
+        self._batch_size = self._batch_events = self._batch_wire = 0
+
+    def _add(self, buffers: list[bytes], events: int, wire: int, t: int) -> None:
+        """Write events, and the gap before them, or lose them."""
         if self._gap is not None:
             if t < self._retry_at:
                 self._lose(self._gap.reason, events, wire, t)
                 return
-            buffers = [pack_event(self._gap, self.header.start_mono_ns), *buffers]
+            buffers = [self.packed(self._gap), *buffers]
         try:
             self._put(buffers)
         except OSError as error:
@@ -116,75 +301,59 @@ class RecordingWriter:
         if self._gap is not None:
             self._gap = None
             self.gaps += 1
-            self.on_trouble(self.path, None)
+            self.news.append(None)
 
-    @property
-    def failing(self) -> bool:
-        """Whether there is a gap that could not be written yet."""
-        return self._gap is not None
-
-    def settle(self, t: int) -> None:
+    def _settle(self, t: int) -> None:
         """Write what is left, and the gap if there is one and it can be: before a trailer counts."""
-        self.flush(t)
+        self._flush(t)
         self._retry_at = 0
         if self._gap is not None:
-            self.write([], 0, 0, t)
+            self._add([], 0, 0, t)
             self._retry_at = 0
 
-    def flush(self, t: int) -> None:
-        """Write what a batch holds."""
+    def _flush(self, t: int) -> None:
         if self._batch:
             buffers, events, wire = self._batch, self._batch_events, self._batch_wire
-            self._batch = []
-            self._batch_size = self._batch_events = self._batch_wire = 0
+            self._empty_batch()
             try:
                 self._put(buffers)
             except OSError as error:
                 self._retry_at = t + RETRY_NS
                 self._lose(_reason(error), events, wire, t)
 
-    def close(self, t: int) -> None:
-        """Write what is left (the gap too, if it can be) and close the file; `write` opens it again."""
-        self.settle(t)
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    def _finish(self, trailer: Callable[[int, int], bytes], t: int) -> None:
+        self._settle(t)
+        self._add([trailer(self.gaps, self.own)], 0, 0, t)
+        self._close(t)
 
-    def discard(self) -> None:
-        """Remove the file: what it held stands in another recording now."""
+    def _close(self, t: int) -> None:
+        self._settle(t)
+        self._close_file()
+
+    def _close_file(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def _discard(self) -> None:
+        self._empty_batch()
+        if self._fd >= 0:
+            self._close_file()
             try:
                 os.unlink(self.path)
             except OSError:
                 pass  # it is not needed, and says of itself whose it was
 
-    @property
-    def vanished(self) -> bool:
-        """Whether the file was removed while it is open: what is written goes nowhere, without an error."""
-        try:
-            return self._fd >= 0 and os.fstat(self._fd).st_nlink == 0
-        except OSError:
-            return False
-
-    def begin_again(self, events: int, wire: int, t: int) -> None:
-        """Make a new file in place of one that has vanished; it begins with a gap.
-
-        Args:
-            events: how many there were, and `wire` bytes that they stood for.
-        """
-        os.close(self._fd)
-        self._fd = -1
-        self._size = self.gaps = self._retry_at = 0
+    def _begin_again(self, events: int, wire: int, t: int) -> None:
+        self._close_file()
+        self.size = self.gaps = self._retry_at = 0
         self._torn = False
-        self._batch = []
-        self._batch_size = self._batch_events = self._batch_wire = 0
+        self._empty_batch()
         self._gap = None
-        self._lose("the file was removed while it was written", events, wire, t)
+        self._lose("the file was removed while it was written", events + self.own, wire, t)
         if self._gap is not None:  # mypy takes the None above for granted
             self._gap = self._gap._replace(t=self.header.start_mono_ns)
-        self.write([], 0, 0, t)
+        self._add([], 0, 0, t)
 
     def _put(self, buffers: list[bytes]) -> None:
         """All of it, or an OSError and a file that ends where it did."""
@@ -192,8 +361,8 @@ class RecordingWriter:
             self._open()
         fd = self._fd
         if self._torn:
-            os.ftruncate(fd, self._size)
-            os.lseek(fd, self._size, os.SEEK_SET)
+            os.ftruncate(fd, self.size)
+            os.lseek(fd, self.size, os.SEEK_SET)
             self._torn = False
         total = sum(map(len, buffers))
         try:
@@ -212,21 +381,21 @@ class RecordingWriter:
         except OSError:
             self._torn = True
             try:
-                os.ftruncate(fd, self._size)
+                os.ftruncate(fd, self.size)
             except OSError:
                 pass  # tried again before the next write
             raise
-        self._size += total
+        self.size += total
 
     def _open(self) -> None:
         """Create the file with its header, or open it again at its end."""
-        if self._size:
+        if self.size:
             try:
                 self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                self._size = 0  # it was removed: the next try begins anew
+                self.size = 0  # it was removed: the next try begins anew
                 raise
-            os.lseek(self._fd, self._size, os.SEEK_SET)
+            os.lseek(self._fd, self.size, os.SEEK_SET)
         else:
             os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)  # it may have been removed
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -234,32 +403,32 @@ class RecordingWriter:
             # Readers ask for this lock to tell a recording in progress from one that was cut off.
             # One of them may hold it just now to look: then this recording goes without.
             # Or somebody removes an old one, under that lock too: no more than a moment is waited for that.
-            for _ in range(_LOCK_TRIES if self._size else 1):
+            for _ in range(_LOCK_TRIES if self.size else 1):
                 try:
                     fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    time.sleep(_LOCK_SECONDS if self._size else 0)
-            if self._size and not os.fstat(self._fd).st_nlink:
-                self._size = 0
+                    time.sleep(_LOCK_SECONDS if self.size else 0)
+            if self.size and not os.fstat(self._fd).st_nlink:
+                self.size = 0
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            if not self._size:
+            if not self.size:
                 head = pack_header(self.header)
                 if os.write(self._fd, head) < len(head):
                     raise OSError(28, "no space for the header")
-                self._size = len(head)
+                self.size = len(head)
         except OSError:
             os.close(self._fd)
             self._fd = -1
-            if not self._size:
+            if not self.size:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.path)
             raise
 
-    def _lose(self, reason: str, events: int, wire: int, t: int) -> None:
+    def _lose(self, reason: str, events: int, wire: int, t: int, since: int | None = None) -> None:
         if self._gap is None:
-            self._gap = Gap(t, t, events, wire, reason)
-            self.on_trouble(self.path, f"cannot write {self.path}: {reason}")
+            self._gap = Gap(t if since is None else since, t, events, wire, reason)
+            self.news.append(f"cannot write {self.path}: {reason}")
         else:
             gap = self._gap
             self._gap = Gap(gap.t, t, gap.events + events, gap.bytes + wire, reason)

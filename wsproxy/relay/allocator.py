@@ -1,8 +1,8 @@
 """The C library's allocator, told that blocks of a read's size come again.
 
-Strategy: by default glibc maps every block of 128 KiB or more anew and gives it back at once, so each large read, slice and unmasking pays for its
-pages (64 page faults for 256 KiB). Two `mallopt` calls keep such blocks in the heap. The price is that up to 64 MiB which a burst has used stay with the
-process.
+Strategy: by default glibc maps every block of 128 KiB or more anew and gives it back at once, so each large read, slice and unmasking pays for
+its pages (64 page faults for 256 KiB). Two `mallopt` calls keep such blocks in the heap. The price is that up to 64 MiB which a burst has used stay
+with the process.
 
 Measured: `recv(262144)` of a small frame takes 16 µs without them and 2.3 µs with them, as `recv(65536)` does in either case.
 """

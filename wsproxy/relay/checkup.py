@@ -89,7 +89,7 @@ class Checkup:
         stream = self._streams.known(stream_id)
         if stream is None or not stream.is_markers_only:
             return web.json_response({"error": f"no markers of {stream_id} came here"}, status=404)
-        stream.writer.flush(time.monotonic_ns())
+        stream.writer.write_out(time.monotonic_ns())
         body = {"file": Path(stream.path).name, "markers": _markers(stream.path)}
         self._streams.forget(stream)
         return web.json_response(body)

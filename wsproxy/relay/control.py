@@ -25,6 +25,7 @@ from .marker_clock import BadMarkers, Clock, read_offset
 from .markers import BODY_LIMIT, MarkerBatch
 from .masked_markers import masked_batch
 from .server import Relay
+from .stalls import disk_health, disk_rows
 from .streams import Streams, boot_id
 from .sweeper import Sweeper
 from .visitors import Visitors
@@ -193,6 +194,7 @@ class Control:
             "upstream_error": self._relay.upstream_error,
             "upstream_errors": self._relay.upstream_errors,
             "recording_errors": dict(list(failing.items())[:10]),
+            "disk": disk_health(self._streams.disk),
         }
         return web.json_response(body, status=503 if failing else 200)
 
@@ -209,6 +211,7 @@ class Control:
             ("recording_failing", "gauge", "Recordings that cannot be written now", {"": len(self._streams.failing)}),
             ("markers_total", "counter", "Stage markers collected", {"": self._streams.markers}),
             ("recordings_open", "gauge", "Recordings open now", {"": self._streams.open_count}),
+            *disk_rows(self._streams.disk),
             *self._retention_rows(),
             ("process_cpu_seconds_total", "counter", "CPU time of the relay", {"": _cpu_seconds()}),
         ]

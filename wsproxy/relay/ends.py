@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from .allocator import keep_large_blocks
-from .poller import ERROR, HUNG_UP, READ, WRITE, Poller
+from .poller import ERROR, HUNG_UP, READ, WRITE, Poller, Served
 
 if TYPE_CHECKING:
     from .splice import Flow
@@ -81,7 +81,7 @@ class SocketChannel:
 class End:
     """A plain socket."""
 
-    __slots__ = ("_events", "broken", "fd", "incoming", "outgoing", "poller", "recv", "send", "sock", "watched")
+    __slots__ = ("broken", "events", "fd", "incoming", "outgoing", "poller", "recv", "send", "sock", "watched")
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         self.sock = sock
@@ -93,12 +93,16 @@ class End:
         self.outgoing: Flow  # takes what goes to it
         self.broken = False  # a send has failed: its peer is gone, whatever the next read looks like
         self.watched = False
-        self._events = 0
+        self.events = 0  # that are waited for
 
     @property
-    def handler(self) -> Callable[[int], None]:
+    def end(self) -> End:
+        return self
+
+    @property
+    def served(self) -> Served:
         """What the poller calls."""
-        return self.incoming.read
+        return self.incoming
 
     @property
     def backlog(self) -> bool:
@@ -113,11 +117,11 @@ class End:
     def wait(self, events: int) -> None:
         """Wait for READ, WRITE, both or neither."""
         if not self.watched:
-            self.poller.add(self.fd, events, self.handler)
+            self.poller.add(self.fd, events, self.served)
             self.watched = True
-        elif events != self._events:
+        elif events != self.events:
             self.poller.change(self.fd, events)
-        self._events = events
+        self.events = events
 
     def forget(self) -> None:
         """Wait for nothing, not even for errors."""
@@ -131,6 +135,19 @@ class End:
         writing = WRITE if self.outgoing.pending else 0
         self.wait(reading | writing)
 
+    @property
+    def holds(self) -> bool:
+        """Whether there is something to read that the kernel does not know of."""
+        return False
+
+    def hand_on(self) -> None:
+        """Let a layer hand more of its backlog to the kernel. Raises OSError."""
+
+    def look_again(self) -> None:
+        """The standby has left this end alone: what it needs is done now."""
+        if self.watched:
+            self.update()
+
     def ready(self, events: int) -> None:
         """The poller's word, unless it is only that there are bytes."""
         if events & WRITE and self.outgoing.pending:
@@ -139,7 +156,7 @@ class End:
             return
         if events & _HEARD:
             if self.incoming.reading:
-                self.incoming.read()
+                self.incoming.ready()
             elif events & _GONE:
                 self._gone_unread(events)
 
@@ -172,8 +189,8 @@ class LayeredEnd(End):
         self.send = self._send
 
     @property
-    def handler(self) -> Callable[[int], None]:
-        return self.ready
+    def served(self) -> Served:
+        return self
 
     @property
     def backlog(self) -> bool:
@@ -182,6 +199,13 @@ class LayeredEnd(End):
     @property
     def cut(self) -> bool:
         return self._channel.cut
+
+    @property
+    def holds(self) -> bool:
+        return self._channel.holds
+
+    def hand_on(self) -> None:
+        self._channel.flush()
 
     def _send(self, data: bytes | memoryview) -> int:
         sent = self._channel.send(data)
@@ -194,6 +218,9 @@ class LayeredEnd(End):
         writing = WRITE if self.outgoing.pending or self._channel.backlog else 0
         self.wait(reading | writing)
         if reading and self._channel.holds and not self._called:
+            if self.poller.lent:
+                self.poller.read_on(self)
+                return
             self._called = True
             self._loop.call_soon(self._read_held)
             self.poller.wake()
@@ -206,7 +233,7 @@ class LayeredEnd(End):
                 return
         if events & _HEARD:
             if self.incoming.reading:
-                self.incoming.read()
+                self.incoming.ready()
                 self._read_on()
             elif events & _GONE:
                 self._gone_unread(0 if self._channel.replaced else events)
@@ -235,6 +262,6 @@ class LayeredEnd(End):
     def _read_on(self) -> None:
         """Read what the layer has already: the kernel will not tell of it again."""
         while self.watched and self.incoming.reading and self._channel.holds:
-            self.incoming.read()
+            self.incoming.ready()
         if self.watched and self._channel.backlog:  # reading may make a layer answer
             self.update()

@@ -62,6 +62,7 @@ class ConnectionRecorder:
 
     __slots__ = (
         "_bytes",
+        "_catching_up",
         "_client",
         "_conn",
         "_fast_dirs",
@@ -69,6 +70,7 @@ class ConnectionRecorder:
         "_keep_provisional",
         "_lanes",
         "_last",
+        "_later",
         "_moved_out",
         "_of_exchange",
         "_on_fault",
@@ -125,6 +127,8 @@ class ConnectionRecorder:
         self._moved_out: list[Lane] = []  # provisional recordings that are not needed any more
         self._last: Lane | None = None
         self._fast_dirs: set[Dir] = set()
+        self._later: list[tuple[Dir, bytes, int]] | None = None  # forwarded by the standby, and not recorded yet
+        self._catching_up = False
         self.error: str | None = None  # why the upstream was not reached
         self.answering = False  # the relay itself speaks for the upstream
         self.forwarded_as: Callable[[Request], Request] | None = None  # tells what the upstream gets, if not just that
@@ -150,6 +154,7 @@ class ConnectionRecorder:
         if not self.end_summary and how != "fin":
             who = "client" if dir == C2S else "server"
             self.end_summary = f"{how} by the {who}" if how == "reset" or how.startswith("lost") else how
+        self._catch_up()
         try:
             if dir in self._fast_dirs and self._last is not None:
                 self._fast_dirs.discard(dir)
@@ -164,6 +169,7 @@ class ConnectionRecorder:
 
     def close(self, t: int) -> None:
         """The connection is over."""
+        self._catch_up()
         try:
             for lane in list(self._lanes.values()):
                 self._fill_frame_counts(lane)
@@ -190,17 +196,47 @@ class ConnectionRecorder:
     # --- feeding -----------------------------------------------------------------------------------------------------
 
     def _guarded(self, dir: Dir) -> Feed:
-        direction = self._tap.direction(dir)
+        direction, disk = self._tap.direction(dir), self._streams.disk
 
         def feed(data: bytes, t: int) -> None:
+            if disk.lent:
+                self._postpone(dir, data, t)
+                return
+            self._catch_up()
             try:
                 self._record(self._kept(direction.feed(data, t)), t)
-                if self._tap.both_in_frames:
+                self._catch_up()
+                if self._tap.both_in_frames and self.feed[dir] is feed:
                     self._go_fast()
             except Exception as error:
                 self._make_opaque(dir, data, t, error)
 
         return feed
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the standby may read more of this connection."""
+        disk = self._streams.disk
+        return bool(self._fast_dirs) or disk.queued + disk.postponed < disk.limit
+
+    def _postpone(self, dir: Dir, data: bytes, t: int) -> None:
+        """Recorded by the loop's thread, which may be stuck in the middle of this very recorder. (Frames on the fast way need not wait.)"""
+        disk = self._streams.disk
+        if not self._later:
+            self._later = []
+            disk.post(self._catch_up)
+        self._later.append((dir, data, t))
+        disk.postponed += len(data)
+
+    def _catch_up(self) -> None:
+        """Record what the standby has forwarded. (Called by what it calls, it leaves the rest to the first.)"""
+        if self._later and not self._catching_up:
+            self._catching_up = True
+            while self._later:
+                dir, data, t = self._later.pop(0)
+                self._streams.disk.postponed -= len(data)
+                self.feed[dir](data, t)
+            self._catching_up = False
 
     def _kept(self, events: list[WireEvent]) -> list[WireEvent]:
         """What may be recorded now of what the tap saw."""
@@ -352,11 +388,12 @@ class ConnectionRecorder:
         if provisional is None:
             return
         stream = provisional.stream
-        stream.writer.flush(t)
+        stream.writer.write_out(t)
         base = stream.writer.header.start_mono_ns
         moved: list[WireEvent] = []
         try:
-            moved = events_of(stream.path, exchange, base)
+            with self._streams.disk.guarded():
+                moved = events_of(stream.path, exchange, base)
             if moved:
                 lane.add(list(moved), t)
         except RecordingError as error:

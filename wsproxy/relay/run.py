@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CannotStart
+from ..recording.disk import Disk
 from ..secrets.masking import Masker
 from .access import is_loopback
 from .control import Control
@@ -20,6 +21,7 @@ from .news import QUIET_SECONDS, Watcher
 from .poller import Poller
 from .server import CannotListen, Relay
 from .settings import Settings
+from .stalls import stand_by, written
 from .streams import Streams
 from .sweeper import Sweeper
 from .upstream import address_text
@@ -66,11 +68,13 @@ async def serve(
     ready: Callable[[Relay, int], None],
     stop: asyncio.Event,
     stop_now: asyncio.Event,
+    give_up: Callable[[str], None] | None = None,
 ) -> None:
     """Run until `stop` is set (then `grace` seconds more, or until `stop_now`).
 
     Args:
         ready: called with the relay and the control port when both listen.
+        give_up: called with what is not written where the relay is to end and the disk stalls; it ends the process.
 
     Raises:
         CannotStart: folder not writable, port taken.
@@ -91,6 +95,7 @@ async def serve(
             else f"{reason}: traffic flows on, and is NOT recorded until this is mended"
         )
 
+    disk = Disk()
     streams = Streams(
         str(settings.folder),
         upstream=", ".join(settings.upstreams),
@@ -99,10 +104,12 @@ async def serve(
         keep_body=settings.keep_body,
         masker=None if settings.rules is None else Masker(settings.rules, numbered=True),
         on_trouble=trouble,
+        disk=disk,
     )
     dialler = Dialler(settings.connect_timeout, settings.upstream_tls)
     relay = Relay(settings.listeners, streams, watcher, poller, dialler)
     sweeper = Sweeper(settings.folder, settings.limits, streams, watcher.remark, watcher.trouble)
+    standby = stand_by(disk, poller, relay, watcher, settings.grace, give_up)
     control = Control(
         settings.control, relay, streams, version, token=settings.token, sweeper=sweeper, names=settings.control_names
     )
@@ -130,11 +137,14 @@ async def serve(
     tending = asyncio.create_task(_tend(streams))
     sweeping = asyncio.create_task(sweeper.run())
     ready(relay, control.port)
+    standby.start()
     await stop.wait()
+    standby.end_within(settings.grace)
     stopping = asyncio.create_task(relay.stop(settings.grace))
     hurry = asyncio.create_task(stop_now.wait())
     await asyncio.wait((stopping, hurry), return_when=asyncio.FIRST_COMPLETED)
     if not stopping.done():
+        standby.end_within(0)
         stopping.cancel()
         await relay.stop(0)
     hurry.cancel()
@@ -142,6 +152,8 @@ async def serve(
     sweeping.cancel()
     await control.stop()
     streams.finish(time.monotonic_ns())
+    await written(disk, standby)
+    standby.stop()
 
 
 def _tell_faults(watcher: Watcher) -> None:

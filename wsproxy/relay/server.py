@@ -54,6 +54,15 @@ class Relay:
         return self._news.counters
 
     @property
+    def splices(self) -> set[Splice]:
+        """The connections that are spliced."""
+        return self._splices
+
+    def fault(self, error: Exception) -> None:
+        """Something went wrong inside, and no connection's end is the consequence."""
+        self._news.fault(error)
+
+    @property
     def upstream_error(self) -> str | None:
         """Why the last dial of an upstream failed, if one does fail; that of the first."""
         return next(iter(self._news.upstream_errors.values()), None)

@@ -43,6 +43,7 @@ class Flow:
         "ended",
         "feeds",
         "finishing",
+        "held",
         "pending",
         "reading",
         "recorder",
@@ -60,11 +61,17 @@ class Flow:
         self.src = src
         self.dst = dst
         self.pending: memoryview | bytes = b""  # read and recorded, not yet taken by the receiver
+        self.held: bytes | None = None  # read, and being recorded: the standby sends it if that takes too long
         self.reading = True
         self.finishing = False  # the source has sent FIN; it is passed on when nothing is pending
         self.ended = False  # its end is recorded
 
-    def read(self, events: int = READ) -> None:
+    @property
+    def end(self) -> End:
+        """Whose readiness this is served for."""
+        return self.src
+
+    def ready(self, events: int = READ) -> None:
         """The source has bytes, or its end. The poller calls this itself where the source is a plain socket: one call less per frame."""
         if events != READ or not self.reading:
             self.src.ready(events)
@@ -74,12 +81,16 @@ class Flow:
         except AGAIN:
             return
         except OSError as error:
-            self.splice.reset(self, _how(error))
+            self.splice.reset(self, how(error))
             return
         if not data:
             self._source_ended()
             return
+        self.held = data
         self.feeds[self.dir](data, now())
+        if self.held is None:
+            return
+        self.held = None
         try:
             sent = self._send(data)
         except AGAIN:
@@ -222,6 +233,11 @@ class Splice:
         for end in ends:
             end.update()
 
+    @property
+    def over(self) -> bool:
+        """Whether both sockets are closed."""
+        return self._over
+
     def check_over(self) -> None:
         """Close when both directions have ended, and no layer has anything left to hand on."""
         c2s, s2c = self.c2s, self.s2c
@@ -236,8 +252,8 @@ class Splice:
             self._close(reset=None)
             return
         self.resetting = flow
-        now = now()
-        self._reset_end = (how, now)
+        t = now()
+        self._reset_end = (how, t)
         flow.src.broken = True
         flow.src.forget()
         back = flow.src.outgoing
@@ -246,7 +262,7 @@ class Splice:
         back.reading = False
         if not back.ended:
             back.ended = True
-            self.recorder.end(back.dir, "aborted", now, undelivered)
+            self.recorder.end(back.dir, "aborted", t, undelivered)
         self._poller.wake()
         self._drain_until = self._loop.time() + DRAIN_SECONDS
         if flow.pending or flow.dst.backlog:
@@ -284,11 +300,11 @@ class Splice:
         """The relay stops: record it, close both sides."""
         if self._over:
             return
-        now = now()
+        t = now()
         for flow in (self.c2s, self.s2c):
             if not flow.ended:
                 flow.ended = True
-                self.recorder.end(flow.dir, "stopped", now, len(flow.pending))
+                self.recorder.end(flow.dir, "stopped", t, len(flow.pending))
         self._close(reset=None)
 
     def _close(self, reset: End | None) -> None:
@@ -308,7 +324,7 @@ class Splice:
         self._on_over()
 
 
-def _how(error: OSError) -> str:
+def how(error: OSError) -> str:
     """How a direction ended whose source cannot be read."""
     if isinstance(error, LayerFailure):
         return f"lost: {error}"

@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from ..recording.disk import Disk
 from ..recording.folder import file_name
 from ..recording.format import DirTotals, Event, Header, Open, Totals, Trailer, pack_event
 from ..recording.marker_packer import Untimed, pack_timed
@@ -66,6 +67,7 @@ class Stream:
         "_lanes",
         "_markers",
         "_on_idle",
+        "_on_written",
         "_stays_open",
         "_sums",
         "events",
@@ -80,6 +82,7 @@ class Stream:
         writer: RecordingWriter,
         keep_body: int,
         on_idle: Callable[[Stream], None],
+        on_written: Callable[[Stream], None],
         *,
         stays_open: bool = False,
     ) -> None:
@@ -92,6 +95,7 @@ class Stream:
         self._conns = 0
         self._lanes: set[Lane] = set()
         self._on_idle = on_idle
+        self._on_written = on_written
         self._sums: dict[Dir, _Sum] | None = None
 
     @property
@@ -132,7 +136,8 @@ class Stream:
     @property
     def is_gone(self) -> bool:
         """Whether somebody removed the recording since it was finished."""
-        return not self.writer.failing and not os.path.lexists(self.path)
+        writer = self.writer
+        return not writer.failing and not writer.waits and not _exists(self.path, writer.disk)
 
     def check_file(self, t: int) -> None:
         """Begin a new file where somebody has removed it."""
@@ -144,11 +149,14 @@ class Stream:
     def finish(self, t: int) -> None:
         """Write the trailer and close the file; anything later opens it again."""
         self.check_file(t)
-        self.writer.settle(t)
         c2s, s2c = self._sum(C2S).totals(), self._sum(S2C).totals()
-        trailer = Trailer(t, self.events, self._markers, self.writer.gaps, self._conns, c2s, s2c)
-        self.writer.write([pack_event(trailer, self.writer.header.start_mono_ns)], 0, 0, t)
-        self.writer.close(t)
+        events, markers, conns = self.events, self._markers, self._conns
+        base = self.writer.header.start_mono_ns
+
+        def trailer(gaps: int, own: int) -> bytes:
+            return pack_event(Trailer(t, events + own, markers, gaps, conns, c2s, s2c), base)
+
+        self.writer.finish(trailer, t, lambda: self._on_written(self))
         self._on_idle(self)
 
     @property
@@ -159,7 +167,7 @@ class Stream:
     def remove(self) -> None:
         """Remove the recording, finished or not."""
         self.discard()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self.writer.disk.guarded():
             os.unlink(self.path)
 
     def discard(self) -> None:
@@ -185,6 +193,7 @@ class Streams:
         folder: where they go; it must exist.
         masker: keeps secrets out of the recordings; None records what goes by.
         on_trouble: called with a sentence when recording fails and with None when it works again.
+        disk: where they are written.
     """
 
     def __init__(
@@ -197,8 +206,10 @@ class Streams:
         keep_body: int = DEFAULT_KEEP_BODY,
         masker: Masker | None = None,
         on_trouble: Callable[[str | None], None] = lambda _: None,
+        disk: Disk | None = None,
     ) -> None:
         self.masker = masker
+        self.disk = disk if disk is not None else Disk()
         self.folder = folder
         self.run = os.urandom(3).hex()
         self.failing: dict[str, str] = {}  # path → why it cannot be written
@@ -299,7 +310,7 @@ class Streams:
 
     def flush(self, t: int) -> None:
         """Write what batches hold."""
-        for stream in self._open:
+        for stream in list(self._open):
             stream.writer.flush(t)
 
     def finish(self, t: int) -> None:
@@ -311,15 +322,16 @@ class Streams:
         wall = time.time_ns() - (time.monotonic_ns() - since)
         name = file_name(stream_id, wall)
         path = os.path.join(self.folder, name)
-        while os.path.lexists(path):
+        while _exists(path, self.disk):
             wall += 1000
             path = os.path.join(self.folder, file_name(stream_id, wall))
         header = self._template._replace(stream_id=stream_id, start_wall_ns=wall, start_mono_ns=since)
         stream = Stream(
             stream_id,
-            RecordingWriter(path, header, self._durability, self._trouble),
+            RecordingWriter(path, header, self._durability, self._trouble, self.disk),
             self._keep_body if keep_body is None else keep_body,
             self._idle,
+            self._written,
             stays_open=stays_open,
         )
         self._open.add(stream)
@@ -351,9 +363,10 @@ class Streams:
         if self._given_up and len(self._given_up) == len(self.failing):
             path = os.path.join(self.folder, f".probe-{self.run}")
             try:
-                with open(path, "wb") as file:
-                    file.write(bytes(4096))
-                os.unlink(path)
+                with self.disk.guarded():
+                    with open(path, "wb") as file:
+                        file.write(bytes(4096))
+                    os.unlink(path)
             except OSError:
                 return
             self._works_again()
@@ -361,13 +374,21 @@ class Streams:
     def _idle(self, stream: Stream) -> None:
         self._open.discard(stream)
         self.finished += 1
-        if stream.writer.failing:
-            self._given_up.add(stream.path)
-        elif self._given_up:
-            self._works_again()
         if self._by_id.get(stream.stream_id) is not stream:
             return
         self._finished[stream.stream_id] = stream
         if len(self._finished) > FINISHED_KEPT:
             old, _ = self._finished.popitem(last=False)
             del self._by_id[old]
+
+    def _written(self, stream: Stream) -> None:
+        """The trailer of a recording stands in its file, or could not be written."""
+        if stream.writer.failing:
+            self._given_up.add(stream.path)
+        elif self._given_up:
+            self._works_again()
+
+
+def _exists(path: str, disk: Disk) -> bool:
+    with disk.guarded():
+        return os.path.lexists(path)

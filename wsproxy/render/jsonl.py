@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from ..analysis.pipeline import read_message
-from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer, Unknown
+from ..recording.format import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody
 from ..secrets.masking import mask_data, mask_field, mask_json, mask_text
@@ -27,12 +27,12 @@ def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool 
     if isinstance(item, Unknown):
         return {"kind": item.kind, "number": number}
     out: dict[str, Any] = {"kind": _kind(item), "number": number}
-    if not isinstance(item, Marker | Gap | Trailer):
+    if not isinstance(item, Marker | Gap | Late | Trailer):
         out["conn"] = item.conn
     out["t"] = _seconds(item.t)
     if isinstance(item, Message | HttpBody):
         out["t_end"] = _seconds(item.t_end)
-    if not isinstance(item, Marker | Gap | Trailer | Open | Totals):
+    if not isinstance(item, Marker | Gap | Late | Trailer | Open | Totals):
         out["dir"] = item.dir
     if isinstance(item, Message):
         out |= {
@@ -117,7 +117,7 @@ def _plain(item: Any, *, secrets: bool) -> dict[str, Any]:
             out["length"] = len(item.raw)
         elif isinstance(value, bytes):
             out[name] = payload(value, secrets=secrets)
-        elif name == "until":
+        elif name in ("until", "longest") and value is not None:
             out[name] = _seconds(value)
         elif hasattr(value, "_asdict"):
             out[name] = value._asdict()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..analysis.pipeline import read_message, words
-from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer, Unknown
+from ..recording.format import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody, Item, when
 from ..secrets.masking import mask_data, mask_head, mask_json, mask_text
@@ -247,6 +247,14 @@ class Timeline:
             "GAP",
             size(item.bytes),
             f"{count(item.events, 'event')} not recorded for {seconds((item.until - item.t) / 1e9)}: {self._mask(item.reason)}",
+        ),
+        Late: lambda self, item: Row(
+            "late",
+            "",
+            "the disk stalls: from here on events are forwarded before they are written"
+            if item.until is None
+            else f"{count(item.events, 'event')} of {seconds((item.until - item.t) / 1e9)} were written "
+            f"up to {seconds(item.longest / 1e9)} after they were forwarded",
         ),
         Marker: lambda self, item: Row(
             "marker",

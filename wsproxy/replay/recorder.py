@@ -70,11 +70,12 @@ class _File:
 
     def finish(self) -> None:
         now = time.monotonic_ns()
-        self.writer.settle(now)
         c2s, s2c = self.sums[C2S].totals(), self.sums[S2C].totals()
-        trailer = Trailer(now, self.events, 0, self.writer.gaps, self.conns, c2s, s2c)
-        self.writer.write([pack_event(trailer, self.base)], 0, 0, now)
-        self.writer.close(now)
+
+        def trailer(gaps: int, _: int) -> bytes:
+            return pack_event(Trailer(now, self.events, 0, gaps, self.conns, c2s, s2c), self.base)
+
+        self.writer.finish(trailer, now)
 
 
 class Recorder:

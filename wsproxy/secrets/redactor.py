@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer, Unknown
+from ..recording.format import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..wire.deflate import InflateError, Inflater, negotiated
 from ..wire.events import (
     DECODED,
@@ -73,7 +73,7 @@ class Redactor:
             return [Unknown(event.kind, self._masker.json(event.fields))]
         if isinstance(event, Totals):
             return [*self._left(conn=event.conn), event]
-        if isinstance(event, Trailer):
+        if isinstance(event, Trailer | Late):
             return [event]
         return list(self.feed_wire([event]))
 
