@@ -96,7 +96,7 @@ def test_every_recording_is_exact_and_every_byte_is_in_one_of_them(
             if number == len(conversation) - 1:
                 data = data[: max(1, len(data) - left_out)]
             for part in _split(data, cuts):
-                recorder.feed[side](part, time.monotonic_ns())
+                recorder.take(side, part, time.monotonic_ns())
                 sent[side] += len(part)
                 assert _on_disk(folder) == sent, "the relay would forward now: were it killed, bytes would be missing"
         recorder.end("c2s", how, time.monotonic_ns())

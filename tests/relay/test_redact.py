@@ -59,7 +59,7 @@ def recorded(
         if data is None:
             recorder.end(dir, "fin", base + t)
         else:
-            recorder.feed[dir](data, base + t)
+            recorder.take(dir, data, base + t)
         for path in Path(folder).iterdir():
             assert leaks(path.read_bytes(), secrets) == []
     for recorder in recorders.values():

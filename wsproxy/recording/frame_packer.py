@@ -1,7 +1,7 @@
 """Frames, parts and pieces as msgpack, from prepared bytes: the hot path of recording.
 
-Strategy: of a frame's map everything but time, mask and payload is the same for all frames with one first byte, and is made once; the rest up to the
-payload is one `struct` call. The result is the msgpack that the library would make of the same map.
+Strategy: of a frame's map everything but time, mask and payload is the same for all frames of one direction with one first byte, and is made once;
+the rest up to the payload is one `struct` call. The result is the msgpack that the library would make of the same map.
 """
 
 from __future__ import annotations
@@ -20,23 +20,29 @@ _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
 _INT64 = b"\xd3"
 _TIME = struct.Struct(">q")
 _MASK, _NO_MASK, _PAYLOAD = _pack("mask") + b"\xc4\x04", _pack("mask") + _pack(None), _pack("payload")
+_PLAIN = _NO_MASK + _PAYLOAD
+_BIN8, _BIN16, _BIN32 = b"\xc4", b"\xc5", b"\xc6"
 # Everything of a frame's map that changes from frame to frame, up to the payload: time, mask, payload's length. One pack call
 # instead of six appends: 0.4 µs less per frame.
-_MASKED8 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBB").pack
-_MASKED16 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBH").pack
-_MASKED32 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD)}sBI").pack
-_PLAIN = _NO_MASK + _PAYLOAD
-# The same for `pack_whole`, where the kind of the length is known: an argument less.
-_BIN8, _BIN16, _PLAIN_BIN8, _PLAIN_BIN16 = _PAYLOAD + b"\xc4", _PAYLOAD + b"\xc5", _PLAIN + b"\xc4", _PLAIN + b"\xc5"
-_MASKED_8 = struct.Struct(f">q{len(_MASK)}s4s{len(_BIN8)}sB").pack
-_MASKED_16 = struct.Struct(f">q{len(_MASK)}s4s{len(_BIN16)}sH").pack
-_PLAIN_8 = struct.Struct(f">q{len(_PLAIN_BIN8)}sB").pack
-_PLAIN_16 = struct.Struct(f">q{len(_PLAIN_BIN16)}sH").pack
-_PLAIN8 = struct.Struct(f">q{len(_PLAIN_NEXT8)}sB").pack
-_WHOLE_PLAIN16 = struct.Struct(f">q{len(_PLAIN_NEXT16)}sH").pack
-_PLAIN8 = struct.Struct(f">q{len(_PLAIN)}sBB").pack
-_PLAIN16 = struct.Struct(f">q{len(_PLAIN)}sBH").pack
-_PLAIN32 = struct.Struct(f">q{len(_PLAIN)}sBI").pack
+_PAYLOAD8, _PAYLOAD16, _PAYLOAD32 = _PAYLOAD + _BIN8, _PAYLOAD + _BIN16, _PAYLOAD + _BIN32
+_MASKED8 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD8)}sB").pack
+_MASKED16 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD16)}sH").pack
+_MASKED32 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD32)}sI").pack
+_PLAIN_8, _PLAIN_16, _PLAIN_32 = _PLAIN + _BIN8, _PLAIN + _BIN16, _PLAIN + _BIN32
+_PLAIN8 = struct.Struct(f">q{len(_PLAIN_8)}sB").pack
+_PLAIN16 = struct.Struct(f">q{len(_PLAIN_16)}sH").pack
+_PLAIN32 = struct.Struct(f">q{len(_PLAIN_32)}sI").pack
+
+_FRAME, _ODD_FRAME, _PART, _PIECE = (
+    bytes((0x80 | keys,)) + _pack("kind") + _pack(kind)
+    for kind, keys in (("frame", 9), ("frame", 11), ("part", 6), ("piece", 6))
+)
+_TIME_NEXT = _pack("t") + _INT64
+# What a first byte says, and the key of the time that follows: one table for all, where a cache in each packer cost a connection 700 bytes.
+_FIRST = tuple(
+    _pack("fin") + _pack(b0 >= 0x80) + _pack("rsv") + _pack(b0 >> 4 & 7) + _pack("opcode") + _pack(b0 & 15) + _TIME_NEXT
+    for b0 in range(256)
+)
 
 
 class FramePacker:
@@ -46,12 +52,11 @@ class FramePacker:
         base: what times count from, in nanoseconds.
     """
 
-    __slots__ = ("_base", "_heads", "_start", "close")
+    __slots__ = ("_base", "_start", "close")
 
     def __init__(self, conn: int, dir: Dir, base: int) -> None:
         self._base = base
-        self._start = _pack("conn") + _pack(conn) + _pack("dir") + _pack(dir)
-        self._heads: dict[int, bytes] = {}  # by first byte: the start of a frame's map
+        self._start = _FRAME + _pack("conn") + _pack(conn) + _pack("dir") + _pack(dir)
         self.close: Frame | None = None  # the first close frame that came by
 
     def pack(self, events: list[WireEvent], out: list[bytes]) -> None:
@@ -61,113 +66,91 @@ class FramePacker:
             if type(event) is Frame:
                 _, _, t, b0, mask, length, form, payload = event
                 size = len(payload)
+                middle = self._middle(t - base, mask, size)
                 if size != length or form != (7 if length < 126 else 16 if length < 65536 else 64):
-                    out += (self._head("frame", 11, b0), self._middle(t - base, mask, size), payload)
+                    out += (self._of(_ODD_FRAME), _FIRST[b0], middle, payload)
                     out.append(_pack("length") + _pack(length) + _pack("form") + _pack(form))
                 else:
-                    head = self._heads.get(b0) or self._head("frame", 9, b0)
-                    if size < 256:
-                        if mask is None:
-                            out += (head, _PLAIN8(t - base, _PLAIN, 0xC4, size), payload)
-                        else:
-                            out += (head, _MASKED8(t - base, _MASK, mask, _PAYLOAD, 0xC4, size), payload)
-                    else:
-                        out += (head, self._middle(t - base, mask, size), payload)
+                    out += (self._start, _FIRST[b0], middle, payload)
                 if b0 & 15 == OP_CLOSE and self.close is None:
                     self.close = event
             elif type(event) is Part:
-                middle = _TIME.pack(event.t - base) + _pack("offset") + _pack(event.offset)
-                out += (self._head("part", 6), middle + _PAYLOAD + _bin_head(len(event.payload)), event.payload)
+                middle = _TIME_NEXT + _TIME.pack(event.t - base) + _pack("offset") + _pack(event.offset)
+                out += (self._of(_PART), middle + _PAYLOAD + _bin_head(len(event.payload)), event.payload)
             elif type(event) is Piece:
-                middle = _TIME.pack(event.t - base) + _pack("exchange") + _pack(event.exchange)
-                out += (self._head("piece", 6), middle + _pack("raw") + _pack(event.raw))
+                middle = _TIME_NEXT + _TIME.pack(event.t - base) + _pack("exchange") + _pack(event.exchange)
+                out += (self._of(_PIECE), middle + _pack("raw") + _pack(event.raw))
 
     def pack_whole(self, data: bytes, t: int, out: list[bytes]) -> tuple[int, int]:
         """Cut and pack the whole, ordinary frames that `data` begins with, as `FrameStream.feed` and `pack` together would.
+
+        The hot path: no event is made of them, which saves a third of cutting and packing (0.5 µs of a frame of 300 bytes).
 
         Args:
             data: bytes of this direction from the start of a frame on.
             t: when they were read.
 
         Returns:
-            How many bytes were taken, and how many frames they were. What is left begins with a frame that is no matter of course: one that is not
-            whole, 64 KiB or longer, written in more bytes than it needs, a close, or the first with its first byte.
+            How many bytes were taken, and how many frames they were. What is left begins with a frame that is no matter of course: one that
+            is not whole, of 64 KiB or more, written in more bytes than its length needs, or a close.
         """
-        heads = self._heads
+        start = self._start
         t -= self._base
         pos, end, frames = 0, len(data), 0
         while pos + 2 <= end:
-            head = heads.get(data[pos])
-            if head is None:
+            b0 = data[pos]
+            if b0 & 15 == OP_CLOSE:
                 break
             size = data[pos + 1]
-            if size >= 0x80:
-                at = pos + 2
-                if size == 0xFE:
-                    if pos + 4 > end:
-                        break
-                    size = data[at] << 8 | data[pos + 3]
-                    at = pos + 4
-                    if size < 126:
-                        break
-                elif size == 0xFF:
+            masked = size >= 0x80
+            if masked:
+                size -= 0x80
+            at = pos + 2
+            if size >= 126:
+                at += 2
+                if size == 127 or at > end:
                     break
-                else:
-                    size -= 0x80
-                start = at + 4
-                stop = start + size
+                size = data[pos + 2] << 8 | data[pos + 3]
+                if size < 126:
+                    break
+            if masked:
+                stop = at + 4 + size
                 if stop > end:
                     break
-                mask = data[at:start]
+                mask = data[at : at + 4]
                 short = size < 0x100
-                middle = _MASKED_8(t, _MASK, mask, _BIN8, size) if short else _MASKED_16(t, _MASK, mask, _BIN16, size)
-                out += (head, middle, apply_mask(data[start:stop], mask))
+                middle = (
+                    _MASKED8(t, _MASK, mask, _PAYLOAD8, size) if short else _MASKED16(t, _MASK, mask, _PAYLOAD16, size)
+                )
+                out += (start, _FIRST[b0], middle, apply_mask(data[at + 4 : stop], mask))
             else:
-                start = pos + 2
-                if size == 126:
-                    start = pos + 4
-                    if start > end:
-                        break
-                    size = data[pos + 2] << 8 | data[pos + 3]
-                    if size < 126:
-                        break
-                elif size == 127:
-                    break
-                stop = start + size
+                stop = at + size
                 if stop > end:
                     break
-                middle = _PLAIN_8(t, _PLAIN_BIN8, size) if size < 0x100 else _PLAIN_16(t, _PLAIN_BIN16, size)
-                out += (head, middle, data[start:stop])
+                middle = _PLAIN8(t, _PLAIN_8, size) if size < 0x100 else _PLAIN16(t, _PLAIN_16, size)
+                out += (start, _FIRST[b0], middle, data[at:stop])
             frames += 1
             pos = stop
         return pos, frames
 
-    def _head(self, kind: str, keys: int, b0: int | None = None) -> bytes:
-        """The map's start, to the key of the time: what is the same for all frames with this first byte."""
-        fields = bytes((0x80 | keys,)) + _pack("kind") + _pack(kind) + self._start
-        if b0 is not None:
-            fields += (
-                _pack("fin") + _pack(b0 >= 0x80) + _pack("rsv") + _pack(b0 >> 4 & 7) + _pack("opcode") + _pack(b0 & 15)
-            )
-        fields += _pack("t") + _INT64
-        if keys == 9 and b0 is not None and b0 & 15 != OP_CLOSE:
-            self._heads[b0] = fields
-        return fields
+    def _of(self, kind: bytes) -> bytes:
+        """The start of a map of another kind."""
+        return kind + self._start[len(_FRAME) :]
 
     @staticmethod
     def _middle(t: int, mask: bytes | None, size: int) -> bytes:
         if mask is None:
             if size < 0x100:
-                return _PLAIN8(t, _PLAIN, 0xC4, size)
-            return _PLAIN16(t, _PLAIN, 0xC5, size) if size < 0x10000 else _PLAIN32(t, _PLAIN, 0xC6, size)
+                return _PLAIN8(t, _PLAIN_8, size)
+            return _PLAIN16(t, _PLAIN_16, size) if size < 0x10000 else _PLAIN32(t, _PLAIN_32, size)
         if size < 0x100:
-            return _MASKED8(t, _MASK, mask, _PAYLOAD, 0xC4, size)
+            return _MASKED8(t, _MASK, mask, _PAYLOAD8, size)
         if size < 0x10000:
-            return _MASKED16(t, _MASK, mask, _PAYLOAD, 0xC5, size)
-        return _MASKED32(t, _MASK, mask, _PAYLOAD, 0xC6, size)
+            return _MASKED16(t, _MASK, mask, _PAYLOAD16, size)
+        return _MASKED32(t, _MASK, mask, _PAYLOAD32, size)
 
 
 def _bin_head(length: int) -> bytes:
     if length < 0x100:
         return bytes((0xC4, length))
-    return b"\xc5" + length.to_bytes(2, "big") if length < 0x10000 else b"\xc6" + length.to_bytes(4, "big")
+    return _BIN16 + length.to_bytes(2, "big") if length < 0x10000 else _BIN32 + length.to_bytes(4, "big")

@@ -44,7 +44,7 @@ def _read(flow: Flow) -> bool:
     if not flow.recorder.has_room:
         return False
     try:
-        data = flow.src.recv(READ_SIZE)
+        data = flow.src.source.recv(READ_SIZE)
     except AGAIN:
         return True
     except OSError as error:
@@ -53,13 +53,13 @@ def _read(flow: Flow) -> bool:
         return False
     if not data:
         return False  # read again, it is still the end
-    flow.recorder.feed[flow.dir](data, time.monotonic_ns())
+    flow.recorder.take(flow.dir, data, time.monotonic_ns())
     return _send(flow, data)
 
 
 def _send(flow: Flow, data: bytes) -> bool:
     try:
-        sent = flow.dst.send(data)
+        sent = flow.dst.sink.send(data)
     except AGAIN:
         sent = 0
     except OSError:
@@ -81,7 +81,7 @@ def _flush(end: End) -> bool:
         if end.backlog:
             return True
         if flow.pending:
-            flow.pending = flow.pending[end.send(flow.pending) :]
+            flow.pending = flow.pending[end.sink.send(flow.pending) :]
     except AGAIN:
         return True
     except OSError:

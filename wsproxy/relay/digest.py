@@ -20,14 +20,13 @@ _AHEAD = 64
 class Digest:
     """A digest in progress. All methods are for one thread.
 
-    On a hot path, small data may go to `update` (the hash's own) while `lagging` is false; `add` takes anything at any time.
+    On a hot path, small data may go to `hash` itself while `lagging` is false; `add` takes anything at any time.
     """
 
-    __slots__ = ("_done", "_hash", "_queued", "lagging", "update")
+    __slots__ = ("_done", "_queued", "hash", "lagging")
 
     def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self.update = self._hash.update
+        self.hash = hashlib.sha256()
         self.lagging = False  # updates were queued that may not be done
         self._queued = 0  # counted here
         self._done = 0  # counted by the thread
@@ -41,18 +40,18 @@ class Digest:
             self._queued += 1
             _THREAD.put(self, data)
         else:
-            self.update(data)
+            self.hash.update(data)
 
     def take(self, data: bytes) -> None:
         """What the thread does with queued bytes."""
-        self.update(data)
+        self.hash.update(data)
         self._done += 1
 
     def hexdigest(self) -> str:
         """Of all bytes until now; waits for what is queued, some 10 ms at most."""
         if self._queued != self._done:
             _THREAD.settle()
-        return self._hash.hexdigest()
+        return self.hash.hexdigest()
 
 
 class _Thread:

@@ -1,6 +1,6 @@
 """One end of a splice: a socket, what is waited for on it, and the two flows that use it.
 
-Strategy: an `End` gives its flows `recv` and `send`, and those of a plain socket are the socket's own, so nothing stands on the hot path. Where
+Strategy: an `End` gives its flows a source and a sink, and those of a plain socket are the socket itself, so nothing stands on the hot path. Where
 something lies between the bytes and the socket (TLS, a look at request heads) the end is a `LayeredEnd` with the same interface. It has three
 cares more, all of them because a layer keeps bytes of its own: what it could not hand to the kernel yet (`backlog`) must go before anything else
 counts as sent; what it has read already (`holds`) is read without waiting for the kernel, which will not tell; and a connection is not over
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from .allocator import keep_large_blocks
@@ -30,7 +29,19 @@ class LayerFailure(OSError):
     """A layer cannot go on, in words for a recording."""
 
 
-class Channel(Protocol):
+class Source(Protocol):
+    """What bytes are read from, as from a socket."""
+
+    def recv(self, size: int, /) -> bytes: ...
+
+
+class Sink(Protocol):
+    """What bytes are sent to, as to a socket; it may take a part."""
+
+    def send(self, data: bytes | memoryview, /) -> int: ...
+
+
+class Channel(Source, Sink, Protocol):
     """What lies between a splice and a socket. Calls raise BlockingIOError and OSError as those of a socket do."""
 
     @property
@@ -48,10 +59,6 @@ class Channel(Protocol):
     @property
     def replaced(self) -> bool:
         """Whether the relay speaks for the peer, whose own end does not matter any more."""
-
-    def recv(self, size: int, /) -> bytes: ...
-
-    def send(self, data: bytes | memoryview, /) -> int: ...
 
     def flush(self) -> None:
         """Hand more of the backlog to the kernel."""
@@ -81,13 +88,13 @@ class SocketChannel:
 class End:
     """A plain socket."""
 
-    __slots__ = ("broken", "events", "fd", "incoming", "outgoing", "poller", "recv", "send", "sock", "watched")
+    __slots__ = ("broken", "events", "fd", "incoming", "outgoing", "poller", "sink", "sock", "source", "watched")
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.recv: Callable[[int], bytes] = sock.recv
-        self.send: Callable[[bytes | memoryview], int] = sock.send
+        self.source: Source = sock  # not bound methods: two of them cost a connection 300 bytes
+        self.sink: Sink = sock
         self.poller = poller
         self.incoming: Flow  # brings what this socket's peer sends
         self.outgoing: Flow  # takes what goes to it
@@ -185,8 +192,8 @@ class LayeredEnd(End):
         self._channel = channel
         self._loop = loop
         self._called = False
-        self.recv = channel.recv
-        self.send = self._send
+        self.source = channel
+        self.sink = self
 
     @property
     def served(self) -> Served:
@@ -207,7 +214,8 @@ class LayeredEnd(End):
     def hand_on(self) -> None:
         self._channel.flush()
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | memoryview, /) -> int:
+        """As the channel does; what that keeps is waited for."""
         sent = self._channel.send(data)
         if self._channel.backlog or self._channel.holds:
             self.update()

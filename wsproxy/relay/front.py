@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..wire import http1
 from ..wire.events import C2S, S2C, Request
@@ -49,6 +50,19 @@ class _Visit:
     recorder: ConnectionRecorder
 
 
+class _Spliced(NamedTuple):
+    """What is kept of a connection while it is spliced: there may be thousands."""
+
+    front: Front
+    conn: int
+    address: str
+    opened: int
+    upstream: str
+
+    def over(self, splice: Splice) -> None:
+        self.front.over(splice, self)
+
+
 class Front:
     """What stands behind one listener.
 
@@ -74,6 +88,7 @@ class Front:
         self._dialler = dialler
         self._splices = splices
         self._on_ended = on_ended
+        self._fault = news.fault
         self._loop = asyncio.get_running_loop()
 
     async def open(self, conn: int, client: socket.socket, address: str, opened: int) -> None:
@@ -88,7 +103,7 @@ class Front:
             if not spliced:
                 client.close()
                 visit.recorder.close(time.monotonic_ns())
-                self._ended(visit)
+                self._ended(visit.recorder, conn, address, opened)
 
     async def _go(self, visit: _Visit) -> bool:
         """Whether it came to a splice."""
@@ -126,22 +141,17 @@ class Front:
             below = self._gate(recorder, upstream, below)
             recorder.forwarded_as = _forwarded_as(upstream)
 
-        def over() -> None:
-            self._splices.discard(splice)
-            if recorder.end_summary.startswith("lost: TLS"):
-                self._news.now_and_then(recorder.end_summary, f"{upstream.text}: {recorder.end_summary}")
-            self._ended(visit)
+        ends = self._end(visit.client, visit.channel), self._end(server, below)
+        spliced = _Spliced(self, visit.conn, visit.address, visit.opened, upstream.text)
+        self._splices.add(Splice(self._loop, self._poller, *ends, recorder, spliced.over, early))
 
-        splice = Splice(
-            self._loop,
-            self._poller,
-            self._end(visit.client, visit.channel),
-            self._end(server, below),
-            recorder,
-            over,
-            early,
-        )
-        self._splices.add(splice)
+    def over(self, splice: Splice, spliced: _Spliced) -> None:
+        """A splice has ended."""
+        self._splices.discard(splice)
+        recorder = splice.recorder
+        if recorder.end_summary.startswith("lost: TLS"):
+            self._news.now_and_then(recorder.end_summary, f"{spliced.upstream}: {recorder.end_summary}")
+        self._ended(recorder, spliced.conn, spliced.address, spliced.opened)
 
     def _end(self, sock: socket.socket, channel: Channel) -> End:
         if isinstance(channel, SocketChannel):
@@ -178,11 +188,11 @@ class Front:
             opened,
             watch=watcher.events,
             on_request=lambda target: watcher.opened(Summary(conn, address, target)),
-            on_fault=self._news.fault,
+            on_fault=self._fault,
         )
 
-    def _ended(self, visit: _Visit) -> None:
-        self._news.ended(visit.recorder, visit.conn, visit.address, visit.opened)
+    def _ended(self, recorder: ConnectionRecorder, conn: int, address: str, opened: int) -> None:
+        self._news.ended(recorder, conn, address, opened)
         self._on_ended()
 
     # --- before the dial ---------------------------------------------------------------------------------------------
@@ -262,19 +272,19 @@ class Front:
         try:
             async with asyncio.timeout(HEAD_SECONDS):
                 if early:
-                    recorder.feed[C2S](early, time.monotonic_ns())
+                    recorder.take(C2S, early, time.monotonic_ns())
                 while not recorder.head_seen:
                     data = await self._receive(visit)
                     if not data:
                         break
-                    recorder.feed[C2S](data, time.monotonic_ns())
+                    recorder.take(C2S, data, time.monotonic_ns())
                 recorder.answering = True
-                recorder.feed[S2C](answer, time.monotonic_ns())
+                recorder.take(S2C, answer, time.monotonic_ns())
                 await self._send(visit, answer)
                 visit.channel.finish(cut=False)
                 # Closing with unread bytes would reset the connection and could destroy the answer on its way.
                 while data := await self._receive(visit):
-                    recorder.feed[C2S](data, time.monotonic_ns())
+                    recorder.take(C2S, data, time.monotonic_ns())
                 how = "fin"
         except TimeoutError:
             pass

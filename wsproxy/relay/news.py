@@ -123,7 +123,7 @@ class News:
         lane = recorder.lane
         if lane is not None:
             summary.file = lane.stream.path
-            closes = [packer.close for packer in lane.packers.values() if packer.close is not None]
+            closes = [close for dir in (C2S, S2C) if (close := lane.track(dir).packer.close) is not None]
             if closes:
                 first = min(closes, key=lambda frame: frame.t)
                 summary.closed_by = "client" if first.dir == C2S else "server"

@@ -1,56 +1,42 @@
 """One connection's recorder: bytes into the tap, events into the recordings that they belong to.
 
-Strategy: before the first byte is forwarded it is recorded, so a home is needed at once, also for bytes that do not tell yet whose
-they are. These go into a recording of the connection's own; when the stream is known (a head became whole, a JSON body named
-a call id) the events move to the stream's recording and the provisional file goes. A WebSocket whose stream is unknown, and
-anything that is not HTTP, simply stays there.
-
-When both directions carry frames there is nothing to route any more: `feed` becomes a closure of four calls per read.
+Strategy: what each direction is fed to changes with what it carries. HTTP goes through the tap and finds its recordings (`homes`). When both
+directions carry frames there is nothing to route any more: each is fed to its `Track`, and all that was needed before is let go. A fault
+of ours in either makes the direction opaque, recorded as such: nothing here raises into the splice.
 
 Where secrets must not reach the disk (`record --redact`), a `Redactor` stands between the tap and all this: it lets through what is whole and masked,
 and never a piece. Then there is no fast way, and what is incomplete when the relay is killed is not recorded.
 
-Nothing here raises into the splice: a fault in the tap or in this module makes the direction opaque, recorded as such.
+While the standby relays (`standby`), what is no matter for a `Track` is kept, and recorded by the loop's own thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import RecordingError
-from ..recording.format import Gap, pack_event
 from ..secrets.redactor import Redactor
-from ..wire import http1
-from ..wire.events import (
-    C2S,
-    S2C,
-    Body,
-    Dir,
-    End,
-    Frame,
-    Opaque,
-    Part,
-    Piece,
-    Redacted,
-    Request,
-    Response,
-    WireEvent,
-)
+from ..wire.events import C2S, S2C, Dir, End, Opaque, Request, Response, WireEvent
 from ..wire.tap import Tap
+from .homes import Homes
 from .lane import Lane
-from .provisional import events_of, has_body, withheld
-from .rules import BODY_LIMIT, StreamRule
-from .streams import Stream, Streams
+from .provisional import withheld
+from .rules import StreamRule
+from .streams import Streams
 
 Feed = Callable[[bytes, int], None]
 REDACT_LIMIT = 16 << 20  # bytes of a message or body that --redact holds until it is whole
-CONTINUED = "what these pieces are part of stands in another recording"
+
+
+class Inlet:
+    """Where one direction's bytes go in: look `feed` up anew for every read."""
+
+    __slots__ = ("feed",)
+
+    feed: Feed
 
 
 class ConnectionRecorder:
     """Records one connection.
-
-    `feed` maps each direction to the function that takes its next bytes; look it up anew for every read.
 
     Args:
         conn: the connection's number in this run.
@@ -58,38 +44,33 @@ class ConnectionRecorder:
         watch: called with all events, for a live view; None costs nothing.
         on_request: called once, with the target of the first request.
         on_fault: called with what went wrong in here.
+
+    Attributes:
+        c2s, s2c: take what each direction brings.
+        answering: the relay itself speaks for the upstream.
+        forwarded_as: tells what the upstream gets of a request, if not just that.
+        target: of the first request; `status` of the last response.
+        end_summary: how it ended, if not with a FIN from both sides.
     """
 
     __slots__ = (
-        "_bytes",
+        "_before_frames",
         "_catching_up",
-        "_client",
         "_conn",
-        "_fast_dirs",
-        "_frames",
-        "_keep_provisional",
+        "_disk",
+        "_lane",
         "_lanes",
-        "_last",
         "_later",
-        "_moved_out",
-        "_of_exchange",
         "_on_fault",
         "_on_request",
-        "_opened",
-        "_pieces_in",
-        "_provisional",
+        "_passed",
         "_redactor",
-        "_rule",
-        "_searching",
-        "_streams",
-        "_tap",
-        "_upstream",
         "_watch",
         "answering",
+        "c2s",
         "end_summary",
-        "error",
-        "feed",
         "forwarded_as",
+        "s2c",
         "status",
         "target",
     )
@@ -107,47 +88,56 @@ class ConnectionRecorder:
         on_request: Callable[[str], None] = lambda _: None,
         on_fault: Callable[[Exception], None] = lambda _: None,
     ) -> None:
-        self._streams = streams
-        self._rule = rule
-        self._tap = Tap(conn)
+        tap = Tap(conn)
+        self._before_frames: tuple[Tap, Homes] | None = (tap, Homes(streams, rule, tap, conn, client, upstream, opened))
         self._conn = conn
-        self._client = client
-        self._upstream = upstream
-        self._opened = opened
+        self._disk = streams.disk
         self._watch = watch
         self._redactor = None if streams.masker is None else Redactor(streams.masker, limit=REDACT_LIMIT)
         self._on_fault = on_fault
-        self._on_request = on_request
-        self._lanes: dict[Stream, Lane] = {}
-        self._of_exchange: dict[int, Lane] = {}
-        self._searching: dict[int, list[bytes]] = {}  # exchange → its body so far
-        self._provisional: Lane | None = None
-        self._keep_provisional = False
-        self._pieces_in: dict[Dir, Lane] = {}  # where pieces stand that nothing has superseded
-        self._moved_out: list[Lane] = []  # provisional recordings that are not needed any more
-        self._last: Lane | None = None
-        self._fast_dirs: set[Dir] = set()
+        self._on_request: Callable[[str], None] | None = on_request
+        self._lane: Lane | None = None  # where all frames go
+        self._lanes: tuple[Lane, ...] = ()  # all that are open then
+        self._passed: list[tuple[Dir, int, int]] = []
         self._later: list[tuple[Dir, bytes, int]] | None = None  # forwarded by the standby, and not recorded yet
         self._catching_up = False
-        self.error: str | None = None  # why the upstream was not reached
-        self.answering = False  # the relay itself speaks for the upstream
-        self.forwarded_as: Callable[[Request], Request] | None = None  # tells what the upstream gets, if not just that
-        self.target = ""  # of the first request
-        self.status = 0  # of the last response
-        self.end_summary = ""  # how it ended, if not with a FIN from both sides
-        self._frames = {C2S: 0, S2C: 0}
-        self._bytes = {C2S: 0, S2C: 0}
-        self.feed: dict[Dir, Feed] = {C2S: self._guarded(C2S), S2C: self._guarded(S2C)}
+        self.answering = False
+        self.forwarded_as: Callable[[Request], Request] | None = None
+        self.target = ""
+        self.status = 0
+        self.end_summary = ""
+        self.c2s, self.s2c = Inlet(), Inlet()
+        self.c2s.feed, self.s2c.feed = self._guarded(C2S), self._guarded(S2C)
 
     @property
     def lane(self) -> Lane | None:
         """The recording that the connection's last event went into."""
-        return self._last
+        return self._before_frames[1].last if self._before_frames is not None else self._lane
+
+    @property
+    def error(self) -> str | None:
+        """Why the upstream was not reached, for whatever is recorded from then on."""
+        return self._before_frames[1].error if self._before_frames is not None else None
+
+    @error.setter
+    def error(self, why: str | None) -> None:
+        if self._before_frames is not None:
+            self._before_frames[1].error = why
 
     @property
     def head_seen(self) -> bool:
         """Whether a request head was whole, or it is clear that none will be."""
-        return self._tap.exchanges > 0 or self._tap.c2s.is_opaque
+        if self._before_frames is None:
+            return True
+        tap, _ = self._before_frames
+        return tap.exchanges > 0 or tap.c2s.is_opaque
+
+    def inlet(self, dir: Dir) -> Inlet:
+        return self.c2s if dir == C2S else self.s2c
+
+    def take(self, dir: Dir, data: bytes, t: int) -> None:
+        """Record what was read."""
+        self.inlet(dir).feed(data, t)
 
     def end(self, dir: Dir, how: str, t: int, undelivered: int = 0) -> None:
         """One direction has ended: "fin", "reset", "aborted" or "stopped"."""
@@ -156,14 +146,15 @@ class ConnectionRecorder:
             self.end_summary = f"{how} by the {who}" if how == "reset" or how.startswith("lost") else how
         self._catch_up()
         try:
-            if dir in self._fast_dirs and self._last is not None:
-                self._fast_dirs.discard(dir)
-                self._last.count_events(dir, self._tap.direction(dir).pending)
-            if dir == C2S:
-                for exchange in list(self._searching):  # bodies that broke off: they will name no stream
-                    del self._searching[exchange]
-                    self._settle(exchange, self._lane(self._streams.rest(self._opened), t), t)
-            self._record(self._kept(self._tap.direction(dir).finish(how, t, undelivered)), t)
+            if self._before_frames is not None:
+                tap, homes = self._before_frames
+                if dir == C2S:
+                    homes.give_up_searching(t)
+                self._record(tap.direction(dir).finish(how, t, undelivered), t)
+            elif self._lane is not None:
+                cut = self._lane.track(dir).count_events()
+                left = [] if cut is None else cut.finish(t)
+                self._lane.add([*left, End(self._conn, dir, t, how, undelivered)], t)
         except Exception as error:
             self._on_fault(error)
 
@@ -171,32 +162,30 @@ class ConnectionRecorder:
         """The connection is over."""
         self._catch_up()
         try:
-            for lane in list(self._lanes.values()):
-                self._fill_frame_counts(lane)
-                for dir, account in lane.accounts.items():
-                    self._frames[dir] += account.frames
-                    self._bytes[dir] += account.bytes
+            lanes, self._lanes = self._lanes, ()
+            if self._before_frames is not None:
+                lanes = self._before_frames[1].leave()
+            self._passed = [
+                (dir, lane.track(dir).frames, lane.track(dir).bytes) for lane in lanes for dir in (C2S, S2C)
+            ]
+            for lane in lanes:
                 lane.stream.release(lane, t)
-            self._lanes.clear()
         except Exception as error:
             self._on_fault(error)
 
     def summarize(self, frames: dict[Dir, int], bytes: dict[Dir, int]) -> None:
-        """Fill in what passed, once closed."""
-        frames.update(self._frames)
-        bytes.update(self._bytes)
-
-    def _fill_frame_counts(self, lane: Lane) -> None:
-        if lane is self._last:
-            for dir in (C2S, S2C):
-                frames = self._tap.direction(dir).frames
-                if frames is not None:
-                    lane.accounts[dir].frames = frames.frames
+        """Add what passed, once closed."""
+        for dir, frames_passed, bytes_passed in self._passed:
+            frames[dir] += frames_passed
+            bytes[dir] += bytes_passed
 
     # --- feeding -----------------------------------------------------------------------------------------------------
 
     def _guarded(self, dir: Dir) -> Feed:
-        direction, disk = self._tap.direction(dir), self._streams.disk
+        """What takes a direction's bytes until all are frames."""
+        assert self._before_frames is not None
+        tap, _ = self._before_frames
+        direction, disk, inlet = tap.direction(dir), self._disk, self.inlet(dir)
 
         def feed(data: bytes, t: int) -> None:
             if disk.lent:
@@ -204,29 +193,89 @@ class ConnectionRecorder:
                 return
             self._catch_up()
             try:
-                self._record(self._kept(direction.feed(data, t)), t)
+                self._record(direction.feed(data, t), t)
                 self._catch_up()
-                if self._tap.both_in_frames and self.feed[dir] is feed:
+                if tap.both_in_frames and inlet.feed is feed:
                     self._go_fast()
             except Exception as error:
                 self._make_opaque(dir, data, t, error)
 
         return feed
 
+    def _record(self, events: list[WireEvent], t: int) -> None:
+        """Tell of what the tap saw, and record of it what may be recorded now."""
+        assert self._before_frames is not None
+        if self._redactor is not None:
+            events = self._redactor.feed_wire(events)
+        if self._watch is not None and events:
+            self._watch(events)
+        for at, event in enumerate(events):
+            if isinstance(event, Request):
+                if self._on_request is not None:
+                    self.target = event.target
+                    self._on_request(event.target)
+                    self._on_request = None
+                if self.forwarded_as is not None:
+                    events[at] = self.forwarded_as(event)
+            elif isinstance(event, Response):
+                self.status = event.status
+                if self.answering:
+                    events[at] = event._replace(by="relay")
+        self._before_frames[1].record(events, t)
+
+    def _go_fast(self) -> None:
+        """Both directions carry frames. What a live view or a redactor has to see goes on as it is."""
+        assert self._before_frames is not None
+        tap, homes = self._before_frames
+        lane = homes.last
+        if lane is None or self._watch is not None or self._redactor is not None:
+            return
+        self._lane, self._lanes = lane, homes.leave()
+        for dir in (C2S, S2C):
+            frames, track = tap.direction(dir).frames, lane.track(dir)
+            assert frames is not None
+            track.count_reads(frames, self._make_opaque)
+            self.inlet(dir).feed = track.record
+        self._before_frames = None
+
+    def _make_opaque(self, dir: Dir, data: bytes, t: int, error: Exception) -> None:
+        """A fault of ours: from here on this direction is recorded as bytes."""
+        self._on_fault(error)
+        words = "" if self._redactor is not None else f": {error}"
+        reason: str | None = f"the recorder failed: {type(error).__name__}{words}"
+        if self._lane is not None:
+            cut = self._lane.track(dir).count_events()
+            data = data if cut is None else cut.pending + data
+
+        def feed(data: bytes, t: int) -> None:
+            nonlocal reason
+            try:
+                opaque = Opaque(self._conn, dir, t, data, reason)
+                lane = self._lane if self._before_frames is None else self._before_frames[1].last_or_own(t)
+                if lane is not None:
+                    lane.add([opaque] if self._redactor is None else withheld(opaque), t)
+                reason = None
+            except Exception as error:
+                self._on_fault(error)
+
+        self.inlet(dir).feed = feed
+        feed(data, t)
+
+    # --- while the standby relays ------------------------------------------------------------------------------------
+
     @property
     def has_room(self) -> bool:
         """Whether the standby may read more of this connection."""
-        disk = self._streams.disk
-        return bool(self._fast_dirs) or disk.queued + disk.postponed < disk.limit
+        disk = self._disk
+        return self._before_frames is None or disk.queued + disk.postponed < disk.limit
 
     def _postpone(self, dir: Dir, data: bytes, t: int) -> None:
         """Recorded by the loop's thread, which may be stuck in the middle of this very recorder. (Frames on the fast way need not wait.)"""
-        disk = self._streams.disk
         if not self._later:
             self._later = []
-            disk.post(self._catch_up)
+            self._disk.post(self._catch_up)
         self._later.append((dir, data, t))
-        disk.postponed += len(data)
+        self._disk.postponed += len(data)
 
     def _catch_up(self) -> None:
         """Record what the standby has forwarded. (Called by what it calls, it leaves the rest to the first.)"""
@@ -234,195 +283,6 @@ class ConnectionRecorder:
             self._catching_up = True
             while self._later:
                 dir, data, t = self._later.pop(0)
-                self._streams.disk.postponed -= len(data)
-                self.feed[dir](data, t)
+                self._disk.postponed -= len(data)
+                self.take(dir, data, t)
             self._catching_up = False
-
-    def _kept(self, events: list[WireEvent]) -> list[WireEvent]:
-        """What may be recorded now of what the tap saw."""
-        return events if self._redactor is None else self._redactor.feed_wire(events)
-
-    def _go_fast(self) -> None:
-        lane = self._last
-        if lane is None or self._watch is not None or self._redactor is not None:
-            return
-        for dir in (C2S, S2C):
-            self._fast_dirs.add(dir)
-            lane.count_reads(dir, self._tap.direction(dir).pending)
-            self.feed[dir] = self._fast(dir, lane)
-
-    def _fast(self, dir: Dir, lane: Lane) -> Feed:
-        frames = self._tap.direction(dir).frames
-        assert frames is not None
-
-        def failed(data: bytes, t: int, error: Exception) -> None:
-            self._make_opaque(dir, data, t, error)
-
-        return lane.frames_recorder(dir, frames, failed)
-
-    def _make_opaque(self, dir: Dir, data: bytes, t: int, error: Exception) -> None:
-        """A fault of ours: from here on this direction is recorded as bytes."""
-        self._on_fault(error)
-        self._fast_dirs.discard(dir)
-        words = "" if self._redactor is not None else f": {error}"
-        reason: str | None = f"the recorder failed: {type(error).__name__}{words}"
-
-        def feed(data: bytes, t: int) -> None:
-            nonlocal reason
-            try:
-                opaque = Opaque(self._conn, dir, t, data, reason)
-                (self._last or self._own(t)).add([opaque] if self._redactor is None else withheld(opaque), t)
-                reason = None
-            except Exception as error:
-                self._on_fault(error)
-
-        self.feed[dir] = feed
-        feed(data, t)
-
-    # --- routing -----------------------------------------------------------------------------------------------------
-
-    def _record(self, events: list[WireEvent], t: int) -> None:
-        """Find each event's recording, then write: one write per recording."""
-        if self._watch is not None and events:
-            self._watch(events)
-        for event in events:
-            if isinstance(event, Request):
-                self._request(event, t)
-            elif isinstance(event, Body) and event.exchange in self._searching and event.dir == C2S:
-                self._search(event, t)
-            elif isinstance(event, Response):
-                self.status = event.status
-        batch: list[WireEvent] = []
-        lane: Lane | None = None
-        note: list[WireEvent] = []  # what is redacted stands before what it is said of
-        for event in events:
-            if isinstance(event, Redacted):
-                note = [event]
-                continue
-            if self.answering and isinstance(event, Response):
-                event = event._replace(by="relay")
-            elif self.forwarded_as is not None and isinstance(event, Request):
-                event = self.forwarded_as(event)
-            home = self._home(event, t)
-            self._follow_pieces(event, home, t)
-            if home is not lane and batch and lane is not None:
-                lane.add(batch, t)
-                batch = []
-            lane = home
-            batch += [*note, event]
-            note = []
-        if lane is not None:
-            lane.add(batch, t)
-        while self._moved_out:  # only now: what was forwarded must be on disk somewhere at every instant
-            gone = self._moved_out.pop()
-            self._lanes.pop(gone.stream, None)
-            gone.stream.discard()
-        if len(self._of_exchange) > 64:
-            current = min(self._tap.s2c.exchange, *self._searching, self._tap.exchanges)
-            self._of_exchange = {n: lane for n, lane in self._of_exchange.items() if n >= current}
-
-    def _home(self, event: WireEvent, t: int) -> Lane:
-        if isinstance(event, Request | Response | Body):
-            lane = self._of_exchange.get(event.exchange) or self._own(t)
-        elif isinstance(event, Piece):
-            # Half of a next head: nobody knows whose. (Pieces of frames have exchange 0.)
-            lane = self._of_exchange.get(event.exchange) or (None if event.exchange else self._last) or self._own(t)
-            if event.exchange:
-                return lane
-        elif isinstance(event, Frame | Part | Opaque):
-            lane = self._last or self._own(t)
-        else:
-            assert isinstance(event, End)
-            lane = self._last or self._provisional or self._lane(self._streams.rest(self._opened), t)
-        if lane is self._provisional and getattr(event, "exchange", 0) not in self._searching:
-            self._keep_provisional = True
-        self._last = lane
-        return lane
-
-    def _follow_pieces(self, event: WireEvent, home: Lane, t: int) -> None:
-        """Pieces are superseded by the next event of their direction; where that stands elsewhere, say so beside them."""
-        dir = event.dir
-        if isinstance(event, Piece):
-            self._pieces_in[dir] = home
-        elif not isinstance(event, End):
-            before = self._pieces_in.pop(dir, None)
-            if before is None or before is home or before in self._moved_out:
-                return
-            if before is self._provisional and not self._searching and not self._keep_provisional:
-                self._provisional = None
-                self._moved_out.append(before)
-            else:
-                before.add([Opaque(self._conn, dir, t, b"", CONTINUED)], t)
-
-    def _request(self, request: Request, t: int) -> None:
-        if not self.target:
-            self.target = request.target
-            self._on_request(request.target)
-        stream_id = self._rule.of_head(request.target, request.raw)
-        if stream_id is not None:
-            self._settle(request.exchange, self._lane(self._streams.of(stream_id, self._opened), t), t)
-            return
-        head = http1.parse_request(request.raw)
-        if http1.wants_upgrade(head):
-            self._of_exchange[request.exchange] = self._own(t)
-        elif self._rule.may_be_in_body(request.raw) and has_body(head):
-            self._searching[request.exchange] = []
-        else:
-            self._settle(request.exchange, self._lane(self._streams.rest(self._opened), t), t)
-
-    def _search(self, body: Body, t: int) -> None:
-        parts = self._searching[body.exchange]
-        parts.append(body.raw)
-        if not body.end and sum(map(len, parts)) <= BODY_LIMIT:
-            return
-        del self._searching[body.exchange]
-        raw = b"".join(parts)
-        stream_id = self._rule.of_body(raw) or self._rule.of_body(http1.dechunk(raw)) if body.end else None
-        stream = self._streams.of(stream_id, self._opened) if stream_id else self._streams.rest(self._opened)
-        self._settle(body.exchange, self._lane(stream, t), t)
-
-    def _settle(self, exchange: int, lane: Lane, t: int) -> None:
-        """The exchange belongs to this lane: what the provisional recording has of it moves there."""
-        self._of_exchange[exchange] = lane
-        provisional = self._provisional
-        if provisional is None:
-            return
-        stream = provisional.stream
-        stream.writer.write_out(t)
-        base = stream.writer.header.start_mono_ns
-        moved: list[WireEvent] = []
-        try:
-            with self._streams.disk.guarded():
-                moved = events_of(stream.path, exchange, base)
-            if moved:
-                lane.add(list(moved), t)
-        except RecordingError as error:
-            gap = Gap(t, t, 0, 0, f"moving events here: {error}")
-            lane.stream.writer.write([pack_event(gap, lane.stream.writer.header.start_mono_ns)], 0, 0, t)
-        leaves = not self._searching and not self._keep_provisional
-        for dir, home in list(self._pieces_in.items()):
-            if home is not provisional:
-                continue
-            if any(isinstance(event, Piece) and event.dir == dir for event in moved):
-                self._pieces_in[dir] = lane
-                if not leaves:
-                    provisional.add([Opaque(self._conn, dir, t, b"", CONTINUED)], t)
-            elif leaves:
-                del self._pieces_in[dir]
-        if leaves:
-            self._provisional = None
-            self._last = lane if self._last is provisional else self._last
-            self._moved_out.append(provisional)
-
-    def _own(self, t: int) -> Lane:
-        if self._provisional is None:
-            self._provisional = self._lane(self._streams.own(self._conn, self._opened), t)
-        return self._provisional
-
-    def _lane(self, stream: Stream, t: int) -> Lane:
-        lane = self._lanes.get(stream)
-        if lane is None:
-            lane = self._lanes[stream] = stream.lane(
-                self._conn, self._client, self._upstream, self.error, self._opened, t
-            )
-        return lane

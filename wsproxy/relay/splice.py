@@ -36,12 +36,12 @@ class Flow:
     """One direction of a splice."""
 
     __slots__ = (
-        "_recv",
-        "_send",
+        "_inlet",
+        "_sink",
+        "_source",
         "dir",
         "dst",
         "ended",
-        "feeds",
         "finishing",
         "held",
         "pending",
@@ -54,9 +54,9 @@ class Flow:
     def __init__(self, splice: Splice, dir: Dir, src: End, dst: End) -> None:
         self.splice = splice
         self.recorder = splice.recorder
-        self.feeds = splice.recorder.feed
-        self._recv = src.recv
-        self._send = dst.send
+        self._inlet = splice.recorder.inlet(dir)
+        self._source = src.source
+        self._sink = dst.sink
         self.dir = dir
         self.src = src
         self.dst = dst
@@ -77,7 +77,7 @@ class Flow:
             self.src.ready(events)
             return
         try:
-            data = self._recv(READ_SIZE)
+            data = self._source.recv(READ_SIZE)
         except AGAIN:
             return
         except OSError as error:
@@ -87,12 +87,12 @@ class Flow:
             self._source_ended()
             return
         self.held = data
-        self.feeds[self.dir](data, now())
+        self._inlet.feed(data, now())
         if self.held is None:
             return
         self.held = None
         try:
-            sent = self._send(data)
+            sent = self._sink.send(data)
         except AGAIN:
             sent = 0
         except OSError:
@@ -116,7 +116,7 @@ class Flow:
         """The receiver takes bytes again, or a layer has handed on all that it took."""
         if self.pending:
             try:
-                sent = self.dst.send(self.pending)
+                sent = self._sink.send(self.pending)
             except AGAIN:
                 return
             except OSError:
@@ -185,7 +185,7 @@ class Splice:
     """Two connected ends and a recorder.
 
     Args:
-        on_over: called once, when both sockets are closed.
+        on_over: called once with the splice, when both sockets are closed.
         early: what the client has sent already. It goes first; it is recorded here.
     """
 
@@ -209,7 +209,7 @@ class Splice:
         client: End,
         server: End,
         recorder: ConnectionRecorder,
-        on_over: Callable[[], None],
+        on_over: Callable[[Splice], None],
         early: bytes = b"",
     ) -> None:
         self._loop = loop
@@ -227,7 +227,7 @@ class Splice:
             end.incoming = self.c2s if end is ends[0] else self.s2c
             end.outgoing = self.s2c if end is ends[0] else self.c2s
         if early:
-            recorder.feed[C2S](early, now())
+            recorder.take(C2S, early, now())
             self.c2s.pending = memoryview(early)
             self.c2s.reading = False
         for end in ends:
@@ -321,7 +321,7 @@ class Splice:
             end.sock.close()
         self.recorder.close(now())
         self._poller.wake()
-        self._on_over()
+        self._on_over(self)
 
 
 def how(error: OSError) -> str:

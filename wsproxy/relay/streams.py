@@ -93,7 +93,7 @@ class Stream:
         self.events = 0
         self._markers = 0
         self._conns = 0
-        self._lanes: set[Lane] = set()
+        self._lanes: list[Lane] = []  # a set would cost 130 bytes more
         self._on_idle = on_idle
         self._on_written = on_written
         self._sums: dict[Dir, _Sum] | None = None
@@ -105,7 +105,7 @@ class Stream:
     def lane(self, conn: int, client: str, upstream: str, error: str | None, opened: int, t: int) -> Lane:
         """A new share of this recording for a connection. `opened` is when it was accepted, `t` is now."""
         lane = Lane(self, conn)
-        self._lanes.add(lane)
+        self._lanes.append(lane)
         self._conns += 1
         self._write(Open(conn, opened, client, upstream, error), t)
         return lane
@@ -114,8 +114,8 @@ class Stream:
         """The connection has no more to say here; without another one the recording is finished."""
         if lane not in self._lanes:
             return
-        self._lanes.discard(lane)
-        close = Totals(lane.conn, t, lane.accounts[C2S].totals(), lane.accounts[S2C].totals())
+        self._lanes.remove(lane)
+        close = Totals(lane.conn, t, lane.c2s.totals(), lane.s2c.totals())
         for dir, totals in ((C2S, close.c2s), (S2C, close.s2c)):
             self._sum(dir).add(totals)
         self._write(close, t)
@@ -142,7 +142,7 @@ class Stream:
     def check_file(self, t: int) -> None:
         """Begin a new file where somebody has removed it."""
         if self.writer.vanished:
-            wire = sum(account.bytes for lane in self._lanes for account in lane.accounts.values())
+            wire = sum(lane.c2s.bytes + lane.s2c.bytes for lane in self._lanes)
             wire += sum(self._sum(dir).totals().bytes for dir in (C2S, S2C))
             self.writer.begin_again(self.events, wire, t)
 
