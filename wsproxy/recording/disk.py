@@ -144,7 +144,7 @@ class Disk:
         """Wait until the standby has stopped. Called where `taken` was seen set after a call."""
         self._back = True
         with self._baton:
-            self._back = False
+            self._back = self.taken = False
         with self._changed:
             self._slow_at = time.monotonic()
             self._stuck = None
@@ -248,8 +248,8 @@ class Disk:
         return self._back
 
     def give_back(self) -> None:
-        """Give the baton back."""
-        self.lent = self.taken = False
+        """Give the baton back; before it is wanted, if need be: then nobody relays until the call returns."""
+        self.lent = False
         self._baton.release()
 
     def left(self) -> tuple[int, int]:

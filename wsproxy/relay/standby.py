@@ -13,6 +13,7 @@ the time that an end may take is over, the relay ends without that thread.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -170,8 +171,15 @@ class Standby:
 
 
 def _pipe_of_signals(poller: Poller) -> socket.socket | None:
-    """Where the loop reads the numbers of signals: the only local socket that asyncio itself watches."""
-    for key in poller.get_map().values():
-        if isinstance(key.fileobj, socket.socket) and key.fileobj.family == socket.AF_UNIX:
-            return key.fileobj
+    """Where the loop reads the numbers of signals: the only local socket that asyncio watches."""
+    for fd in poller.get_map():
+        copy = os.dup(fd)  # a socket object closes what it is made of
+        try:
+            found = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+            continue
+        if found.family == socket.AF_UNIX:
+            return found
+        found.close()
     return None
