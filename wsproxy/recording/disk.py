@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -88,11 +89,12 @@ class Disk:
         inline: writing at once needs no thought; if not, ask `aside`.
         call: what the relaying thread is calling: the writer whose file it is, or anything else; None while it relays.
         taken: the standby has the baton, or is about to find out that it has not.
-        lent: the standby relays; `stalled`: what is to be written goes aside.
+        lent: the standby relays; `stalled`: what is to be written goes aside; `told`: somebody was told so.
+        asleep: the standby sleeps until `wake` is called.
         queued: bytes that wait.
         now: what the present stall has cost so far; `total`: all before it.
         postponed: bytes that the relay keeps to record them when its own thread is back.
-        on_caught_up: called, on the relaying thread, with what the stall cost.
+        on_caught_up: called, on the relaying thread, with what the stall cost; `on_fault` with what went wrong in here.
         post: runs a call on the relaying thread, from any other.
     """
 
@@ -107,12 +109,13 @@ class Disk:
         self.wake: Callable[[], None] = lambda: None  # the standby
         self.post: Callable[[Callable[[], None]], None] = lambda call: call()
         self.on_caught_up: Callable[[Account], None] = lambda _: None
+        self.on_fault: Callable[[Exception], None] = lambda _: None
         self.queued = 0
         self.postponed = 0
         self.total = Account()
         self.now = Account()
+        self.told = False
         self._baton = threading.Lock()
-        self.told = False  # `on_stall` was called, `on_caught_up` is still to be
         self._back = False
         self._changed = threading.Condition()
         self._queues: dict[RecordingWriter, list[Entry]] = {}
@@ -255,13 +258,9 @@ class Disk:
     def left(self) -> tuple[int, int]:
         """(events, recordings) that are still to be written."""
         with self._changed:
-            waiting = {
-                writer: sum(e.events for e in entries if isinstance(e, Batch))
-                for writer, entries in self._queues.items()
-            }
-            if self._working is not None:
-                waiting.setdefault(self._working, 0)
-            return sum(waiting.values()), len(waiting)
+            entries = [*self._in_hand, *(entry for waiting in self._queues.values() for entry in waiting)]
+            recordings = len({*self._queues, self._working} - {None})
+            return sum(entry.events for entry in entries if isinstance(entry, Batch)), recordings
 
     # --- the writing thread ------------------------------------------------------------------------------------------
 
@@ -271,17 +270,18 @@ class Disk:
             writer, entries = work
             began = time.monotonic_ns()
             try:
-                self._perform(writer, entries, began)
-            finally:
-                took = time.monotonic_ns() - began
-                with self._changed:
-                    self._working = None
-                    self._in_hand = []
-                    self.queued -= sum(entry.size for entry in entries if isinstance(entry, Batch))
-                    self.now.longest_ns = max(self.now.longest_ns, took)
-                    if took > STALL_SECONDS * 1e9:
-                        self._slow_at = time.monotonic()
-                    self._changed.notify_all()
+                self._perform(writer, entries)
+            except Exception as error:  # whatever it is, all the rest is written
+                self.post(partial(self.on_fault, error))
+            took = time.monotonic_ns() - began
+            with self._changed:
+                self._working = None
+                self._in_hand = []
+                self.queued -= sum(entry.size for entry in entries if isinstance(entry, Batch))
+                self.now.longest_ns = max(self.now.longest_ns, took)
+                if took > STALL_SECONDS * 1e9:
+                    self._slow_at = time.monotonic()
+                self._changed.notify_all()
             if writer.news:
                 self.post(writer.tell)
 
@@ -320,7 +320,7 @@ class Disk:
             self._queues[writer] = entries[count:]  # last: every recording has its turn
         return entries[:count]
 
-    def _perform(self, writer: RecordingWriter, entries: list[Entry], began: int) -> None:
+    def _perform(self, writer: RecordingWriter, entries: list[Entry]) -> None:
         if not isinstance(entries[0], Batch):
             with self._changed:
                 late = self._late.pop(writer, None)
@@ -334,6 +334,7 @@ class Disk:
         with self._changed:
             new = writer not in self._announced
             self._announced.add(writer)
+            self._late.setdefault(writer, Lateness(first.t, first.t))  # what is announced ends
         if new:
             writer.say_late(Lateness(first.t, first.t), begins=True)
         events = sum(batch.events for batch in batches)

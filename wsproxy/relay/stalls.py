@@ -28,6 +28,7 @@ def stand_by(
             loop.call_soon_threadsafe(call)
 
     poller.post = disk.post = post
+    disk.on_fault = relay.fault
     disk.on_caught_up = lambda account: watcher.trouble(_caught_up(account))
 
     def stalled() -> None:

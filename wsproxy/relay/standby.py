@@ -98,7 +98,7 @@ class Standby:
             seen = (call, getattr(call, "size", None))  # a recording that grows is another write
             same = same + 1 if call is not None and seen[0] is last[0] and seen[1] == last[1] else 0
             last = seen
-            if same >= _SAME_LOOKS and (same >= _STARVED_LOOKS or self._is_blocked()):
+            if same >= (1 if disk.stalled else _SAME_LOOKS) and (same >= _STARVED_LOOKS or self._is_blocked()):
                 same = 0
                 last = (None, None)
                 try:
