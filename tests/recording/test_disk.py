@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wsproxy.recording import disk as ways
+from wsproxy.recording import behind
 from wsproxy.recording.disk import Disk
 from wsproxy.recording.format import Event, Gap, Late, pack_event
 from wsproxy.recording.reader import Recording
@@ -57,7 +57,7 @@ class Desk:
 @pytest.fixture(autouse=True)
 def soon_quick_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Threads that take turns often, and a disk that is called quick after a millisecond: so all transitions happen often."""
-    monkeypatch.setattr(ways, "QUICK_SECONDS", 0.001)
+    monkeypatch.setattr(behind, "QUICK_SECONDS", 0.001)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield

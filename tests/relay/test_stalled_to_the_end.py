@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wsproxy.analysis import exactness
-from wsproxy.recording.disk import QUEUE_BYTES
+from wsproxy.recording.behind import QUEUE_BYTES
 from wsproxy.recording.format import Late
 
 from .faulty import FaultyDisk, StartOnDisk

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
-from .disk import Batch, Disk, Entry, Lateness
+from .behind import Batch, Entry, Lateness
+from .disk import Disk
 from .file import JOIN_BELOW, RecordingFile
 from .format import Event, Gap, Header, Late, pack_event
 
@@ -151,7 +152,8 @@ class RecordingWriter(RecordingFile):
         """Write all that was added, and wait for it where the disk stalls."""
         self.flush(t)
         if self.disk.stalled:
-            self.disk.until_written(self)
+            with self.disk.guarded():
+                self.disk.until_written(self)
 
     def finish(self, trailer: Callable[[int, int], bytes], t: int, done: Callable[[], None] = lambda: None) -> None:
         """Write what is left (the gap too, if it can be) and a trailer, and close the file; `write` opens it again.

@@ -8,7 +8,8 @@ import os
 import time
 from collections.abc import Callable
 
-from ..recording.disk import Account, Disk
+from ..recording.behind import Account
+from ..recording.disk import Disk
 from .news import Watcher
 from .poller import Poller
 from .server import Relay

@@ -2,7 +2,7 @@
 
 Strategy: it looks some forty times a second whether the loop's thread is still in the same call to the disk (`Disk.call`). If so for 50 ms, it takes
 the baton and serves the spliced sockets in its place (`Poller.carry`), until that thread is back; meanwhile, and for a while after, recordings are
-written aside (`recording.disk`). Only one of the two threads runs the relay's code at a time. New connections, ends of connections, timers and the
+written aside (`recording.behind`). Only one of the two threads runs the relay's code at a time. New connections, ends of connections, timers and the
 control port need the event loop and wait for it.
 
 When nothing is written it sleeps, without a timer; the first write after that wakes it.
@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from ..recording.disk import STALL_SECONDS, WORTH_TELLING_NS, Disk
+from ..recording.behind import STALL_SECONDS, WORTH_TELLING_NS
+from ..recording.disk import Disk
 from .carrying import carry, send_held
 from .ends import End
 from .poller import Poller
@@ -83,6 +84,9 @@ class Standby:
         """It takes over no more."""
         self._stopped = True
         self._awake.release()
+        self._thread.join()
+        if self._signals is not None:
+            self._signals.close()
 
     def end_within(self, seconds: float) -> None:
         """The relay is to end."""
