@@ -86,7 +86,7 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
         Marker, _times, _words, st.none() | st.integers(0, 2**63), data_values, st.none() | _some, _conns
     ),
     Gap: st.builds(Gap, _times, _times, _u64, _u64, _words),
-    Late: st.one_of(st.builds(Late, _times), st.builds(Late, _times, _times, _u64, _u64)),
+    Late: st.builds(Late, _times, _times, _u64, _u64) | st.builds(Late, _times, st.none(), st.just(0), st.just(0)),
     Totals: st.builds(Totals, _conns, _times, _totals, _totals),
     Trailer: st.builds(Trailer, _times, _u64, _u64, _u64, _u64, _totals, _totals),
 }

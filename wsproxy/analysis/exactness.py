@@ -122,6 +122,7 @@ def check(events: Iterable[Event]) -> Exactness:
     for event in events:
         result.finished = isinstance(event, Trailer)
         if isinstance(event, Trailer):
+            result.behind = None
             _compare_trailer(result, event, conns, {dir: sha.hexdigest() for dir, sha in sums.items()})
             continue
         result.events += 1

@@ -7,33 +7,30 @@ write that fails is counted, the torn bytes are cut off again, and the next writ
 what is missing. Creating the file is a write like any other, so a full or missing folder is a gap too. A file that is removed takes what is
 written without an error: whether it was is for the owner to ask from time to time (`vanished`).
 
-Cost: one `write` per call below 32 KiB of events (joined: one copy), one `writev` above (no copy of large payloads).
+Cost: one `write` per call below 32 KiB of events, beside what `file` says.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
-from .disk import Batch, Disk, Entry, Lateness
-from .format import Event, Gap, Header, Late, pack_event, pack_header
+from .behind import Batch, Entry, Lateness
+from .disk import Disk
+from .file import JOIN_BELOW, RecordingFile
+from .format import Event, Gap, Header, Late, pack_event
 
 Durability: TypeAlias = Literal["every", "batch", "sync"]
 
-_JOIN_BELOW = 32 * 1024
-_IOV_MAX = 1000
 _BATCH_LIMIT = 1 << 20  # bytes; a batch that reaches it is written at once
 RETRY_NS = 200_000_000  # between two tries to write again after an error
-_LOCK_TRIES, _LOCK_SECONDS = 5, 0.0002
 
 
-class RecordingWriter:
+class RecordingWriter(RecordingFile):
     """One recording that is being written.
 
     Args:
@@ -47,7 +44,6 @@ class RecordingWriter:
         gaps: that stand in the file.
         own: events of the file that the writer has put there itself, gaps aside.
         news: what `tell` is to tell.
-        size: bytes of the file that are whole events.
     """
 
     __slots__ = (
@@ -55,19 +51,14 @@ class RecordingWriter:
         "_batch_events",
         "_batch_size",
         "_batch_wire",
-        "_fd",
         "_gap",
         "_retry_at",
-        "_torn",
         "disk",
         "durability",
         "gaps",
-        "header",
         "news",
         "on_trouble",
         "own",
-        "path",
-        "size",
     )
 
     def __init__(
@@ -78,16 +69,12 @@ class RecordingWriter:
         on_trouble: Callable[[str, str | None], None],
         disk: Disk | None = None,
     ) -> None:
-        self.path = path
-        self.header = header
+        super().__init__(path, header, sync=durability == "sync")
         self.durability = durability
         self.on_trouble = on_trouble
         self.disk = disk if disk is not None else Disk()
         self.gaps = self.own = 0
-        self.news: list[str | None] = []
-        self._fd = -1
-        self.size = 0
-        self._torn = False  # bytes of a failed write may stand behind them
+        self.news: list[str | None] | None = None
         self._gap: Gap | None = None
         self._retry_at = 0
         self._batch: list[bytes] = []
@@ -105,7 +92,7 @@ class RecordingWriter:
         disk = self.disk
         if not disk.inline and self._goes_aside(Batch(buffers, events, wire, t, t)):
             return
-        if self.durability == "every" and self._gap is None and wire < _JOIN_BELOW and self._fd >= 0:
+        if self.durability == "every" and self._gap is None and wire < JOIN_BELOW and self._fd >= 0:
             # The hot path: one join, one write. Anything unusual goes the long way.
             data = b"".join(buffers)
             disk.call = self
@@ -165,7 +152,8 @@ class RecordingWriter:
         """Write all that was added, and wait for it where the disk stalls."""
         self.flush(t)
         if self.disk.stalled:
-            self.disk.until_written(self)
+            with self.disk.guarded():
+                self.disk.until_written(self)
 
     def finish(self, trailer: Callable[[int, int], bytes], t: int, done: Callable[[], None] = lambda: None) -> None:
         """Write what is left (the gap too, if it can be) and a trailer, and close the file; `write` opens it again.
@@ -229,8 +217,8 @@ class RecordingWriter:
 
     def tell(self) -> None:
         """Tell what has happened to the file. On the relaying thread."""
-        news, self.news = self.news, []
-        for sentence in news:
+        news, self.news = self.news, None
+        for sentence in news or ():
             self.on_trouble(self.path, sentence)
 
     # --- for the disk ------------------------------------------------------------------------------------------------
@@ -247,7 +235,7 @@ class RecordingWriter:
         """Write events that have waited; whether that could be done."""
         gap = self._gap
         try:
-            self._put(batch.buffers if gap is None else [self.packed(gap), *batch.buffers])
+            self._append(batch.buffers if gap is None else [self.packed(gap), *batch.buffers])
         except OSError as error:
             self._retry_at = batch.until + RETRY_NS
             self._lose(_reason(error), batch.events, batch.wire, batch.until, since=batch.t)
@@ -255,7 +243,7 @@ class RecordingWriter:
         self._gap = None
         for _ in range(batch.gaps + (gap is not None)):
             self.gaps += 1
-            self.news.append(None)
+            self._note(None)
         return True
 
     def say_late(self, late: Lateness, *, begins: bool = False) -> None:
@@ -263,7 +251,7 @@ class RecordingWriter:
         event = Late(late.t) if begins else Late(late.t, late.until, late.events, late.longest)
         if self._gap is None:
             with contextlib.suppress(OSError):  # the next write meets it too, and counts what it costs
-                self._put([self.packed(event)])
+                self._append([self.packed(event)])
                 self.own += 1
 
     # --- the file ----------------------------------------------------------------------------------------------------
@@ -293,7 +281,7 @@ class RecordingWriter:
                 return
             buffers = [self.packed(self._gap), *buffers]
         try:
-            self._put(buffers)
+            self._append(buffers)
         except OSError as error:
             self._retry_at = t + RETRY_NS
             self._lose(_reason(error), events, wire, t)
@@ -301,7 +289,7 @@ class RecordingWriter:
         if self._gap is not None:
             self._gap = None
             self.gaps += 1
-            self.news.append(None)
+            self._note(None)
 
     def _settle(self, t: int) -> None:
         """Write what is left, and the gap if there is one and it can be: before a trailer counts."""
@@ -316,7 +304,7 @@ class RecordingWriter:
             buffers, events, wire = self._batch, self._batch_events, self._batch_wire
             self._empty_batch()
             try:
-                self._put(buffers)
+                self._append(buffers)
             except OSError as error:
                 self._retry_at = t + RETRY_NS
                 self._lose(_reason(error), events, wire, t)
@@ -328,12 +316,10 @@ class RecordingWriter:
 
     def _close(self, t: int) -> None:
         self._settle(t)
-        self._close_file()
-
-    def _close_file(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
+        try:
+            self._close_file()
+        except OSError as error:  # a disk on the network may tell only now
+            self._lose(_reason(error), 0, 0, t)
 
     def _discard(self) -> None:
         self._empty_batch()
@@ -355,80 +341,13 @@ class RecordingWriter:
             self._gap = self._gap._replace(t=self.header.start_mono_ns)
         self._add([], 0, 0, t)
 
-    def _put(self, buffers: list[bytes]) -> None:
-        """All of it, or an OSError and a file that ends where it did."""
-        if self._fd < 0:
-            self._open()
-        fd = self._fd
-        if self._torn:
-            os.ftruncate(fd, self.size)
-            os.lseek(fd, self.size, os.SEEK_SET)
-            self._torn = False
-        total = sum(map(len, buffers))
-        try:
-            if total < _JOIN_BELOW or len(buffers) > _IOV_MAX:
-                data = b"".join(buffers)
-                done = os.write(fd, data)
-            else:
-                data = b""
-                done = os.writev(fd, buffers)
-            if done < total:
-                view = memoryview(data or b"".join(buffers))
-                while done < total:
-                    done += os.write(fd, view[done:])
-            if self.durability == "sync":
-                os.fdatasync(fd)
-        except OSError:
-            self._torn = True
-            try:
-                os.ftruncate(fd, self.size)
-            except OSError:
-                pass  # tried again before the next write
-            raise
-        self.size += total
-
-    def _open(self) -> None:
-        """Create the file with its header, or open it again at its end."""
-        if self.size:
-            try:
-                self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                self.size = 0  # it was removed: the next try begins anew
-                raise
-            os.lseek(self._fd, self.size, os.SEEK_SET)
-        else:
-            os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)  # it may have been removed
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            # Readers ask for this lock to tell a recording in progress from one that was cut off.
-            # One of them may hold it just now to look: then this recording goes without.
-            # Or somebody removes an old one, under that lock too: no more than a moment is waited for that.
-            for _ in range(_LOCK_TRIES if self.size else 1):
-                try:
-                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    time.sleep(_LOCK_SECONDS if self.size else 0)
-            if self.size and not os.fstat(self._fd).st_nlink:
-                self.size = 0
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            if not self.size:
-                head = pack_header(self.header)
-                if os.write(self._fd, head) < len(head):
-                    raise OSError(28, "no space for the header")
-                self.size = len(head)
-        except OSError:
-            os.close(self._fd)
-            self._fd = -1
-            if not self.size:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.path)
-            raise
+    def _note(self, sentence: str | None) -> None:
+        self.news = [*(self.news or ()), sentence]
 
     def _lose(self, reason: str, events: int, wire: int, t: int, since: int | None = None) -> None:
         if self._gap is None:
             self._gap = Gap(t if since is None else since, t, events, wire, reason)
-            self.news.append(f"cannot write {self.path}: {reason}")
+            self._note(f"cannot write {self.path}: {reason}")
         else:
             gap = self._gap
             self._gap = Gap(gap.t, t, gap.events + events, gap.bytes + wire, reason)

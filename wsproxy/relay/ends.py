@@ -225,13 +225,13 @@ class LayeredEnd(End):
         reading = READ if self.incoming.reading else 0
         writing = WRITE if self.outgoing.pending or self._channel.backlog else 0
         self.wait(reading | writing)
-        if reading and self._channel.holds and not self._called:
+        if reading and self._channel.holds:
             if self.poller.lent:
                 self.poller.read_on(self)
-                return
-            self._called = True
-            self._loop.call_soon(self._read_held)
-            self.poller.wake()
+            elif not self._called:
+                self._called = True
+                self._loop.call_soon(self._read_held)
+                self.poller.wake()
 
     def ready(self, events: int) -> None:
         if events & WRITE:

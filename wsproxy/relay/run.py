@@ -109,7 +109,6 @@ async def serve(
     dialler = Dialler(settings.connect_timeout, settings.upstream_tls)
     relay = Relay(settings.listeners, streams, watcher, poller, dialler)
     sweeper = Sweeper(settings.folder, settings.limits, streams, watcher.remark, watcher.trouble)
-    standby = stand_by(disk, poller, relay, watcher, settings.grace, give_up)
     control = Control(
         settings.control, relay, streams, version, token=settings.token, sweeper=sweeper, names=settings.control_names
     )
@@ -137,6 +136,7 @@ async def serve(
     tending = asyncio.create_task(_tend(streams))
     sweeping = asyncio.create_task(sweeper.run())
     ready(relay, control.port)
+    standby = stand_by(disk, poller, relay, watcher, settings.grace, give_up)
     standby.start()
     await stop.wait()
     standby.end_within(settings.grace)

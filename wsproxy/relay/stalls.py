@@ -8,7 +8,8 @@ import os
 import time
 from collections.abc import Callable
 
-from ..recording.disk import Account, Disk
+from ..recording.behind import Account
+from ..recording.disk import Disk
 from .news import Watcher
 from .poller import Poller
 from .server import Relay
@@ -28,6 +29,7 @@ def stand_by(
             loop.call_soon_threadsafe(call)
 
     poller.post = disk.post = post
+    disk.on_fault = relay.fault
     disk.on_caught_up = lambda account: watcher.trouble(_caught_up(account))
 
     def stalled() -> None:

@@ -2,7 +2,7 @@
 
 Strategy: it looks some forty times a second whether the loop's thread is still in the same call to the disk (`Disk.call`). If so for 50 ms, it takes
 the baton and serves the spliced sockets in its place (`Poller.carry`), until that thread is back; meanwhile, and for a while after, recordings are
-written aside (`recording.disk`). Only one of the two threads runs the relay's code at a time. New connections, ends of connections, timers and the
+written aside (`recording.behind`). Only one of the two threads runs the relay's code at a time. New connections, ends of connections, timers and the
 control port need the event loop and wait for it.
 
 When nothing is written it sleeps, without a timer; the first write after that wakes it.
@@ -13,6 +13,7 @@ the time that an end may take is over, the relay ends without that thread.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -20,7 +21,8 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from ..recording.disk import STALL_SECONDS, WORTH_TELLING_NS, Disk
+from ..recording.behind import STALL_SECONDS, WORTH_TELLING_NS
+from ..recording.disk import Disk
 from .carrying import carry, send_held
 from .ends import End
 from .poller import Poller
@@ -82,6 +84,9 @@ class Standby:
         """It takes over no more."""
         self._stopped = True
         self._awake.release()
+        self._thread.join()
+        if self._signals is not None:
+            self._signals.close()
 
     def end_within(self, seconds: float) -> None:
         """The relay is to end."""
@@ -97,7 +102,7 @@ class Standby:
             seen = (call, getattr(call, "size", None))  # a recording that grows is another write
             same = same + 1 if call is not None and seen[0] is last[0] and seen[1] == last[1] else 0
             last = seen
-            if same >= _SAME_LOOKS and (same >= _STARVED_LOOKS or self._is_blocked()):
+            if same >= (1 if disk.stalled else _SAME_LOOKS) and (same >= _STARVED_LOOKS or self._is_blocked()):
                 same = 0
                 last = (None, None)
                 try:
@@ -170,8 +175,15 @@ class Standby:
 
 
 def _pipe_of_signals(poller: Poller) -> socket.socket | None:
-    """Where the loop reads the numbers of signals: the only local socket that asyncio itself watches."""
-    for key in poller.get_map().values():
-        if isinstance(key.fileobj, socket.socket) and key.fileobj.family == socket.AF_UNIX:
-            return key.fileobj
+    """Where the loop reads the numbers of signals: the only local socket that asyncio watches."""
+    for fd in poller.get_map():
+        copy = os.dup(fd)  # a socket object closes what it is made of
+        try:
+            found = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+            continue
+        if found.family == socket.AF_UNIX:
+            return found
+        found.close()
     return None

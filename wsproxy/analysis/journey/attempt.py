@@ -150,6 +150,9 @@ class Journey:
         default_factory=list
     )  # HTTP answers of 400 and above, upgrades not counted
     last_t: int = 0
+    behind: int | None = (
+        None  # since when events may have been forwarded before they were written, where the end does not tell
+    )
 
     @property
     def cut(self) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias
 
 from ... import stages
-from ...recording.format import Event, Gap, Header, Marker, Open, Totals, Trailer
+from ...recording.format import Event, Gap, Header, Late, Marker, Open, Totals, Trailer
 from ...recording.messages import Assembler, Message
 from ...recording.reader import Ending
 from ...wire.events import C2S, Dir, End, Frame, Part, Request, Response
@@ -72,6 +72,7 @@ def read(recording: Source) -> Journey:
         dropped=reader.dropped,
         events=number,
         gaps=reader.gaps,
+        behind=reader.behind,
         ending=recording.ending,
         error_ns=reader.error_ns,
         refusals=reader.refusals,
@@ -86,6 +87,7 @@ class _Reader:
         self.assembler = Assembler(LIMIT)
         self.exchanges = self.markers = self.dropped = self.error_ns = self.last_t = 0
         self.gaps: list[Gap] = []
+        self.behind: int | None = None
         self.refusals: list[tuple[Point, int]] = []
         self._conns: dict[int, Attempt] = {}
         self._upgrades: dict[int, int] = {}  # exchange number of the upgrade request, by connection
@@ -110,6 +112,8 @@ class _Reader:
             if len(self.gaps) < _KEPT:
                 self.gaps.append(event)
             self._assemble(number, event)
+        elif isinstance(event, Late):
+            self.behind = event.t if event.until is None else None
         elif isinstance(event, Open):
             attempt = self._attempt(event.conn)
             attempt.opened, attempt.refused = Point(t, number), event.error
