@@ -16,6 +16,7 @@ from wsproxy.recording.format import (
     Event,
     Gap,
     Header,
+    Late,
     Marker,
     Open,
     Totals,
@@ -104,6 +105,10 @@ class Story:
 
     def gap(self, ms: float, until: float) -> Story:
         self.told.append((ms, Gap(round(ms * 1e6), round(until * 1e6), 4, 900, "no space left on device")))
+        return self
+
+    def falls_behind(self, ms: float) -> Story:
+        self.add(ms, Late(0))
         return self
 
     # --- the hooks ---

@@ -72,6 +72,12 @@ def test_a_recording_without_trailer_whose_stream_had_ended_is_judged(tmp_path: 
     assert "recording-cut" in [one.code for one in result.findings]
 
 
+def test_a_recording_that_breaks_off_while_the_disk_stalled_may_lack_what_was_forwarded(tmp_path: Path) -> None:
+    recording = on_disk(tmp_path / "r.msgpack", too_late().falls_behind(1).events(trailer=False))
+    (cut,) = (one for one in diagnose(recording).findings if one.code == "recording-cut")
+    assert "while the disk stalled" in cut.sentence
+
+
 def test_two_connections_for_one_stream_are_judged_each() -> None:
     first = handshake_refused()
     second = Story(conn=3).opens(2000).starts(2003)

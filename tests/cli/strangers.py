@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 
-from wsproxy.recording.format import Event, Gap, Marker, Open, Unknown
+from wsproxy.recording.format import Event, Gap, Late, Marker, Open, Unknown
 from wsproxy.wire.events import C2S, S2C, Body, Dir, End, Frame, Part, Request, Response
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\x9b1A\u202e\u2028 fake"
@@ -69,7 +69,14 @@ def _extreme_fields() -> list[Event]:
         Part(big, C2S, -(2**63), big, b"y"),
         End(1, C2S, 1, "fin", big),
     ]
-    return [*OPENED, *odd, Body(1, C2S, 1, big, b"z", False, big), Gap(-(2**63), 2**63, big, big, "r")]
+    return [
+        *OPENED,
+        *odd,
+        Body(1, C2S, 1, big, b"z", False, big),
+        Gap(-(2**63), 2**63, big, big, "r"),
+        Late(-(2**63)),
+        Late(-(2**63), 2**63, big, big),
+    ]
 
 
 def _acting() -> list[Event]:

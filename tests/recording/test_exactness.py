@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from wsproxy.analysis.exactness import check
-from wsproxy.recording.format import Event, Gap, Marker
+from wsproxy.recording.format import Event, Gap, Late, Marker
 from wsproxy.wire.events import C2S, S2C, Body, Frame, Opaque, Part, Piece, Request, Response
 
 from .samples import NAMES, capture, finished
@@ -116,6 +116,22 @@ def test_a_gap_is_a_problem_and_what_it_swallowed_is_counted() -> None:
     result = check(events)
     assert len(result.problems) == 1 and "no space left on device" in result.problems[0]
     assert any("fell into gaps" in note for note in result.notes)
+
+
+def test_events_that_were_written_late_are_said_and_no_problem() -> None:
+    events = WHOLE["text-passes"]
+    trailer: Any = events[-1]
+    late = [Late(400_000_000), Late(400_000_000, 2_900_000_000, 312, 2_100_000_000)]
+    result = check([*events[:-1], *late, trailer._replace(events=trailer.events + 2)])
+    assert result.problems == []
+    assert result.notes[0].startswith("0.4–2.9 s: 312 events were written up to 2.1 s after they were forwarded")
+
+
+def test_a_recording_that_ends_while_it_was_written_late_says_that_its_end_may_be_missing() -> None:
+    events = WHOLE["text-passes"]
+    result = check([*events[:-1], Late(400_000_000)])
+    assert result.problems == []
+    assert any("from 0.4 s on" in note and "may be missing" in note for note in result.notes)
 
 
 def test_a_marker_that_is_missing_is_found() -> None:

@@ -45,6 +45,11 @@ def verify(path: Path) -> tuple[int, dict[str, object]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def told(relay: RelayProcess) -> list[str]:
+    """What it said, but for stalls: the disk below the tests may have one of its own."""
+    return [line for line in relay.stderr if "the disk has stalled" not in line and "the disk is quick" not in line]
+
+
 def assert_says_what_it_lost(relay: RelayProcess, stream: str, client: Peer, server: Peer) -> None:
     """The recording has one gap, and what it holds and what it lost add up to what passed."""
     assert_same(server.received, client.sent, "the server got")
@@ -87,7 +92,7 @@ def mend_and_end(relay: RelayProcess, client: Peer, server: Peer, mend: Callable
     server.read_to_fin()
     server.close()
     relay.stop()
-    assert len(relay.stderr) == 2
+    assert len(told(relay)) == 2
     assert_says_what_it_lost(relay, "s", client, server)
 
 
@@ -204,7 +209,7 @@ def test_recording_that_is_removed_while_it_is_written_begins_again_and_says_so(
     server.read_to_fin()
     server.close()
     relay.stop()
-    assert len(relay.stderr) == 2
+    assert len(told(relay)) == 2
     assert_says_what_it_lost(relay, "s", client, server)
 
 

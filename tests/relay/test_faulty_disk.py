@@ -11,7 +11,7 @@ import pytest
 
 from .faulty import FaultyDisk
 from .relay_process import RelayProcess
-from .test_disk_trouble import mend_and_end, talk
+from .test_disk_trouble import mend_and_end, talk, told
 
 
 def test_input_output_errors_cost_a_gap_and_no_traffic(disk: FaultyDisk) -> None:
@@ -19,7 +19,7 @@ def test_input_output_errors_cost_a_gap_and_no_traffic(disk: FaultyDisk) -> None
     talk(client, server, 1_000)
     disk.does("eio")
     mend_and_end(disk.relay, client, server, lambda: disk.does(""))
-    assert "input/output error" in disk.relay.stderr[0]
+    assert "input/output error" in told(disk.relay)[0]
 
 
 @pytest.fixture
@@ -43,4 +43,4 @@ def test_a_disk_that_turns_read_only_costs_no_traffic(
     client, server = relay.open_websocket("/stream/s")
     talk(client, server, 100)
     mend_and_end(relay, client, server, lambda: mounted("rw"))
-    assert "read-only file system" in relay.stderr[0]
+    assert "read-only file system" in told(relay)[0]

@@ -200,7 +200,7 @@ def recording(journey: Journey) -> Iterator[Finding]:
         yield finding("recording-cut", "the recording is damaged: its end cannot be read")
     elif journey.cut in ("torn", "unfinished") and journey.behind is not None:
         words = f"the relay was killed while the disk stalled (since {instant(journey.behind)}): the last that it forwarded may be missing"
-        yield finding("recording-cut", words)
+        yield finding("recording-cut", words, severity=NOTE)
     elif journey.cut in ("torn", "unfinished"):
         words = "the relay was killed while it recorded; every event up to there is whole"
         yield finding("recording-cut", words, severity=NOTE)
