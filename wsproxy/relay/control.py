@@ -209,6 +209,7 @@ class Control:
             ("recording_failing", "gauge", "Recordings that cannot be written now", {"": len(self._streams.failing)}),
             ("markers_total", "counter", "Stage markers collected", {"": self._streams.markers}),
             ("recordings_open", "gauge", "Recordings open now", {"": self._streams.open_count}),
+            ("tasks", "gauge", "Tasks on the relay's event loop", {"": len(asyncio.all_tasks())}),
             *self._retention_rows(),
             ("process_cpu_seconds_total", "counter", "CPU time of the relay", {"": _cpu_seconds()}),
         ]
