@@ -141,7 +141,7 @@ class Flow:
         self.reading = False
         if not self.ended:
             self.ended = True
-            self.recorder.end(self.dir, "aborted", time.monotonic_ns(), undelivered)
+            self.recorder.end(self.dir, "aborted", time.monotonic_ns(), undelivered + _unacknowledged(self.dst))
         self.src.update()
         if not self.dst.broken:
             self.dst.update()
@@ -219,7 +219,7 @@ class Splice:
         flow.src.forget()
         back = flow.src.outgoing
         flow.reading = False
-        back.pending, undelivered = b"", len(back.pending)
+        back.pending, undelivered = b"", len(back.pending) + _unacknowledged(flow.src)
         back.reading = False
         if not back.ended:
             back.ended = True
@@ -239,10 +239,7 @@ class Splice:
         if flow is None or self._over:
             return
         self._poller.wake()
-        try:
-            unsent = int.from_bytes(fcntl.ioctl(flow.dst.sock, termios.TIOCOUTQ, bytes(4)), "little")
-        except OSError:
-            unsent = 0
+        unsent = _unsent(flow.dst)
         above = flow.pending or flow.dst.backlog  # its going tells, the kernel's has to be asked for
         if (unsent or above) and self._loop.time() < self._drain_until:
             if not above:
@@ -283,6 +280,19 @@ class Splice:
         self.recorder.close(time.monotonic_ns())
         self._poller.wake()
         self._on_over()
+
+
+def _unsent(end: End) -> int:
+    """Bytes that the kernel has taken and the peer's has not acknowledged."""
+    try:
+        return int.from_bytes(fcntl.ioctl(end.sock, termios.TIOCOUTQ, bytes(4)), "little")
+    except OSError:
+        return 0
+
+
+def _unacknowledged(end: End) -> int:
+    """The same of a peer that is gone. Under a layer the kernel's bytes are not those of the recording, so none are told."""
+    return _unsent(end) if type(end) is End else 0
 
 
 def _how(error: OSError) -> str:

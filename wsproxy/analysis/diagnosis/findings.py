@@ -70,6 +70,20 @@ CAUSES: dict[str, Cause] = {
         "the stream was opened and START never sent",
         "look at the callback between connect() and its first send: building or serialising START may have raised",
     ),
+    # nobody there
+    "peer-vanished": Cause(
+        LOST,
+        "one side vanished without a word",
+        (
+            "look at its machine and at the network between; a process that dies says FIN or reset, a machine or a cable that "
+            "is gone says nothing. How soon the relay notices is its --keepalive"
+        ),
+    ),
+    "server-silent": Cause(
+        LOST,
+        "the control plane took the stream and never said a thing",
+        "see whether the control plane's process hangs, or its event loop is blocked: it did not even answer pings or a close",
+    ),
     # the control plane
     "policy-raised": Cause(
         LOST,

@@ -112,6 +112,7 @@ class Attempt:
     errors: dict[Dir, tuple[Point, str]] = field(default_factory=dict)
     closes: dict[Dir, Close] = field(default_factory=dict)
     ended: dict[Dir, Ended] = field(default_factory=dict)
+    heard: dict[Dir, Point] = field(default_factory=dict)  # the last head, message or control frame of each side
     foreign: list[tuple[Point, Dir, str]] = field(
         default_factory=list
     )  # the first messages that are not the pipeline's
@@ -134,6 +135,17 @@ class Attempt:
 
 
 @dataclass(slots=True)
+class Dial:
+    """Connections, one after the other, that an upstream took (`error` None) or did not; `first` and `last` are when."""
+
+    upstream: str
+    error: str | None
+    first: int
+    last: int
+    count: int = 1
+
+
+@dataclass(slots=True)
 class Journey:
     """A recording as analysis sees it."""
 
@@ -150,6 +162,7 @@ class Journey:
         default_factory=list
     )  # HTTP answers of 400 and above, upgrades not counted
     last_t: int = 0
+    dials: list[Dial] = field(default_factory=list)
 
     @property
     def cut(self) -> str | None:

@@ -27,6 +27,7 @@ from .attempt import (
     WIRE_UP,
     Attempt,
     Close,
+    Dial,
     Ended,
     Journey,
     Note,
@@ -41,6 +42,7 @@ Item: TypeAlias = "Message | Event"
 _decoder = json.JSONDecoder()
 LIMIT = 16 << 20  # bytes of a message: the control plane's own limit
 _KEPT = 64  # gaps, foreign messages, and notes of one stage
+_KEPT_DIALS = 1000  # changes between upstreams that took a connection and did not
 _TEXT = 300  # characters of one text of a marker
 _CHUNKS = frozenset((*UP, *DOWN, stages.CLIENT_REJECTED)) - {WIRE_UP, WIRE_DOWN}
 
@@ -76,6 +78,7 @@ def read(recording: Source) -> Journey:
         error_ns=reader.error_ns,
         refusals=reader.refusals,
         last_t=reader.last_t,
+        dials=reader.dials,
     )
 
 
@@ -87,6 +90,7 @@ class _Reader:
         self.exchanges = self.markers = self.dropped = self.error_ns = self.last_t = 0
         self.gaps: list[Gap] = []
         self.refusals: list[tuple[Point, int]] = []
+        self.dials: list[Dial] = []
         self._conns: dict[int, Attempt] = {}
         self._upgrades: dict[int, int] = {}  # exchange number of the upgrade request, by connection
         self._said: dict[int, tuple[Point, Dir]] = {}  # the last message, by connection
@@ -113,11 +117,13 @@ class _Reader:
         elif isinstance(event, Open):
             attempt = self._attempt(event.conn)
             attempt.opened, attempt.refused = Point(t, number), event.error
+            self._dialled(event)
         elif isinstance(event, Request):
             self._request(number, event)
         elif isinstance(event, Response):
             self._assemble(number, event)
             attempt = self._attempt(event.conn)
+            attempt.heard[event.dir] = Point(t, number)
             if attempt.asked is not None and event.exchange == self._upgrades.get(event.conn, event.exchange):
                 attempt.answered, attempt.status = Point(t, number), event.status
                 attempt.by_relay = event.by == "relay"
@@ -130,6 +136,14 @@ class _Reader:
             )
         else:
             self._assemble(number, event)
+
+    def _dialled(self, event: Open) -> None:
+        before = self.dials[-1] if self.dials else None
+        if before is not None and before.upstream == event.upstream and (before.error is None) == (event.error is None):
+            before.last = max(before.last, event.t)
+            before.count += 1
+        elif event.upstream and len(self.dials) < _KEPT_DIALS:
+            self.dials.append(Dial(event.upstream, event.error and event.error[:_TEXT], event.t, event.t))
 
     def _assemble(self, number: int, event: Event) -> None:
         for message in self.assembler.feed(number, event):
@@ -144,7 +158,8 @@ class _Reader:
     def _request(self, number: int, event: Request) -> None:
         fields = head_fields(event.raw)
         if any(name.lower() == "upgrade" and "websocket" in value.lower() for name, value in fields):
-            self._attempt(event.conn).asked = Point(event.t, number)
+            attempt = self._attempt(event.conn)
+            attempt.asked = attempt.heard[event.dir] = Point(event.t, number)
             self._upgrades[event.conn] = event.exchange
         else:
             self.exchanges += 1
@@ -155,6 +170,7 @@ class _Reader:
         """A message, or a control frame, of any connection."""
         attempt = self._attempt(message.conn)
         point, dir = Point(message.t_end, message.number), message.dir
+        attempt.heard[dir] = point
         if message.opcode > 2:
             code = message.close_code
             if code is not None and message.error is None:
