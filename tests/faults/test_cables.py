@@ -15,6 +15,7 @@ import pytest
 import wsproxy
 from tests.relay.raw import ACCEPTED, MASK, PING, Peer, RawServer, close_frame, frame, upgrade
 from tests.relay.relay_process import RelayProcess, assert_passed, assert_same, assert_whole
+from wsproxy.recording.format import Totals
 from wsproxy.wire.events import End
 
 from .cable import Cable, NotHere, cable
@@ -185,4 +186,13 @@ def test_over_a_cable_of_200_ms_that_loses_2_percent_nothing_is_lost(tmp_path: P
         assert here.cable.lost
         here.relay.stop()
         for stream, (client, server) in pairs.items():
-            assert_passed(here.relay.recording(stream), client, server)
+            recording = here.relay.recording(stream)
+            assert_passed(recording, client, server)
+            (totals,) = (event for event in recording.events() if isinstance(event, Totals))
+            slow, quick = (totals.server, totals.client) if stream == "slow-server" else (totals.client, totals.server)
+            assert slow is not None and quick is not None
+            assert quick.rtt_us < 50_000 <= 200_000 <= slow.rtt_us
+            who = "control plane" if stream == "slow-server" else "client"
+            assert f"the way between the relay and the {who} is slow: a round trip takes " in str(
+                wsproxy.diagnose(recording)
+            )

@@ -16,6 +16,7 @@ from wsproxy.recording.format import (
     Event,
     Gap,
     Header,
+    Link,
     Marker,
     Open,
     Totals,
@@ -64,6 +65,8 @@ def frames(draw: st.DrawFn) -> Frame:
     return Frame(draw(_conns), draw(_dirs), draw(_times), draw(st.integers(0, 255)), mask, length, form, payload)
 
 
+_links = st.none() | st.builds(Link, _u64, _u64)
+
 #: One strategy per event type of the format.
 EVENTS: dict[type, st.SearchStrategy[Any]] = {
     Frame: frames(),
@@ -85,7 +88,7 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
         Marker, _times, _words, st.none() | st.integers(0, 2**63), data_values, st.none() | _some, _conns
     ),
     Gap: st.builds(Gap, _times, _times, _u64, _u64, _words),
-    Totals: st.builds(Totals, _conns, _times, _totals, _totals),
+    Totals: st.builds(Totals, _conns, _times, _totals, _totals, _links, _links),
     Trailer: st.builds(Trailer, _times, _u64, _u64, _u64, _u64, _totals, _totals),
 }
 any_event: st.SearchStrategy[Any] = st.one_of(list(EVENTS.values()))

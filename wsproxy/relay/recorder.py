@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import RecordingError
-from ..recording.format import Gap, pack_event
+from ..recording.format import Gap, Link, pack_event
 from ..secrets.redactor import Redactor
 from ..wire import http1
 from ..wire.events import (
@@ -162,15 +162,15 @@ class ConnectionRecorder:
         except Exception as error:
             self._on_fault(error)
 
-    def close(self, t: int) -> None:
-        """The connection is over."""
+    def close(self, t: int, client: Link | None = None, server: Link | None = None) -> None:
+        """The connection is over; what is known of the ways to both peers."""
         try:
             for lane in list(self._lanes.values()):
                 self._fill_frame_counts(lane)
                 for dir, account in lane.accounts.items():
                     self._frames[dir] += account.frames
                     self._bytes[dir] += account.bytes
-                lane.stream.release(lane, t)
+                lane.stream.release(lane, t, client, server)
             self._lanes.clear()
         except Exception as error:
             self._on_fault(error)

@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 from ..wire.events import C2S, S2C, Dir
 from .ends import AGAIN, READ_SIZE, End, LayerFailure
+from .link import link_of
 from .poller import Poller
 from .recorder import ConnectionRecorder
 
@@ -269,6 +270,7 @@ class Splice:
         if self._over:
             return
         self._over = True
+        links = link_of(self.c2s.src.sock), link_of(self.s2c.src.sock)
         for end in (self.c2s.src, self.s2c.src):
             end.forget()
             if end is reset:
@@ -277,7 +279,7 @@ class Splice:
                 except OSError:
                     pass  # it is gone already
             end.sock.close()
-        self.recorder.close(time.monotonic_ns())
+        self.recorder.close(time.monotonic_ns(), *links)
         self._poller.wake()
         self._on_over()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ... import stages
 from ...wire.events import C2S, S2C
-from ..journey.attempt import WIRE_DOWN, WIRE_UP, Attempt, Journey
+from ..journey.attempt import WIRE_DOWN, WIRE_UP, Attempt, Ended, Journey
 from ..journey.chunks import BLOCKED, FINISH
 from ..journey.course import Course
 from .findings import LOST, NOTE, WARNING, Finding, chunks, finding, instant, span
@@ -14,6 +14,9 @@ from .findings import LOST, NOTE, WARNING, Finding, chunks, finding, instant, sp
 STALL_NS = 1_000_000_000
 _SIDES = {C2S: "the client", S2C: "the control plane"}
 SILENT_NS = 2_000_000_000
+SLOW_US = 50_000  # of a round trip: another continent
+RESENT = 3  # segments: one or two happen anywhere
+_NO_END = Ended(0, 0, "", 0)
 _CLEAN = (1000, 1001, 1005)
 _NOBODY_THERE = ("ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN")
 
@@ -32,6 +35,7 @@ def ending(journey: Journey, course: Course) -> Iterator[Finding]:
     waited = list(_waited_for_end(course))
     yield from waited or _stall(course.attempt)
     yield from _odd_messages(course.attempt)
+    yield from network(course.attempt)
 
 
 def _finished(course: Course) -> bool:
@@ -131,6 +135,19 @@ def vanished(attempt: Attempt, severity: str, owing: str = "") -> Iterator[Findi
             severity=severity,
         )
         return
+
+
+def network(attempt: Attempt) -> Iterator[Finding]:
+    """A way that is slow or loses packets, as the relay's kernel saw it."""
+    for dir, link in attempt.links.items():
+        told = []
+        if link.rtt_us >= SLOW_US:
+            told.append(f"a round trip takes {span(link.rtt_us * 1000)} at least")
+        if link.resent >= RESENT and attempt.ended.get(dir, _NO_END).how in ("fin", "aborted"):
+            told.append(f"{link.resent:,} segments had to be sent again")
+        if told:
+            sentence = f"the way between the relay and {_SIDES[dir]} is {'slow' if link.rtt_us >= SLOW_US else 'lossy'}: {' and '.join(told)}"
+            yield finding("slow-network", sentence, stage=f"wire.{dir}", ms=link.rtt_us / 1e3)
 
 
 def silent(attempt: Attempt) -> Iterator[Finding]:

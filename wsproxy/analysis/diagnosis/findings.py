@@ -212,6 +212,11 @@ CAUSES: dict[str, Cause] = {
     "markers-dropped": Cause(
         WARNING, "hooks dropped markers", "the relay was away or slow; frames are complete all the same"
     ),
+    "slow-network": Cause(
+        NOTE,
+        "the network is slow, or loses packets",
+        "every question and answer waits for it: deadlines must be longer than the policy's slowest answer and a few round trips",
+    ),
     "still-open": Cause(NOTE, "the stream is still running", "diagnose it again when it has ended"),
     "not-through-relay": Cause(
         NOTE,

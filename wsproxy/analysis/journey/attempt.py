@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ... import stages
-from ...recording.format import Gap
+from ...recording.format import Gap, Link
 from ...recording.reader import Ending
 from ...wire.events import Dir
 
@@ -123,6 +123,9 @@ class Attempt:
     notes: dict[str, list[Note]] = field(default_factory=dict)
     marks: Counter[str] = field(default_factory=Counter)  # markers by stage
     silence: Silence | None = None
+    links: dict[Dir, Link] = field(
+        default_factory=dict
+    )  # the way to the client ("c2s") and to the server ("s2c"), at the end
 
     def note(self, stage: str) -> Note | None:
         """The first marker of a stage that is no chunk."""

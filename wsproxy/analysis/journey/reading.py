@@ -17,7 +17,7 @@ from ... import stages
 from ...recording.format import Event, Gap, Header, Marker, Open, Totals, Trailer
 from ...recording.messages import Assembler, Message
 from ...recording.reader import Ending
-from ...wire.events import C2S, Dir, End, Frame, Part, Request, Response
+from ...wire.events import C2S, S2C, Dir, End, Frame, Part, Request, Response
 from ...wire.http1 import head_fields
 from ..pipeline import TYPES
 from .attempt import (
@@ -135,6 +135,9 @@ class _Reader:
                 event.dir, Ended(t, number, event.how[:_TEXT], event.undelivered)
             )
         else:
+            if isinstance(event, Totals):
+                links = self._attempt(event.conn).links
+                links |= {dir: link for dir, link in ((C2S, event.client), (S2C, event.server)) if link is not None}
             self._assemble(number, event)
 
     def _dialled(self, event: Open) -> None:
