@@ -237,6 +237,30 @@ def handshake_unanswered() -> Story:
     return Story().opens(0, answered=False).ends(10_000, C2S).ends(10_000, S2C)
 
 
+def server_mute() -> Story:
+    """The handshake is answered, and nothing after it: no chunk, no close in reply."""
+    story = Story().opens(0)
+    story.says(3, C2S, {"type": "START", "data": {"model": "demo"}})
+    for n, chunk in enumerate(words(7)):
+        story.up(10 + n * 10, chunk, until="wire")
+    return story.client_closes(427, reply=None).ends(428, C2S).ends(3_500, S2C)
+
+
+def server_vanishes() -> Story:
+    story = passing(begun(), words(9)[:4]).up(95, words(9)[4])
+    return story.ends(300_000, C2S, "aborted", 412).ends(300_000, S2C, "lost: ETIMEDOUT")
+
+
+def server_vanishes_and_the_client_leaves() -> Story:
+    story = passing(begun(), words(9)[:4]).up(95, words(9)[4]).close(10_000, C2S).ends(10_001, C2S)
+    return story.ends(300_000, S2C, "lost: ETIMEDOUT")
+
+
+def client_vanishes() -> Story:
+    story = passing(begun(), words(9)[:4]).up(95, words(9)[4])
+    return story.ends(300_000, C2S, "lost: EHOSTUNREACH").ends(300_000, S2C, "aborted", 412)
+
+
 def no_start() -> Story:
     return Story().opens(0).close(50, C2S, 1011).close(50.4, S2C, 1011)
 
@@ -315,6 +339,10 @@ CAUSES: dict[Callable[[], Story], tuple[str | None, str | None, str | None]] = {
     refused: ("connection-refused", "connection-refused", "never-opened"),
     handshake_refused: ("handshake-refused", "handshake-refused", "never-opened"),
     handshake_unanswered: ("handshake-unanswered", "handshake-unanswered", None),
+    server_mute: ("server-silent", "server-silent", None),
+    server_vanishes: ("peer-vanished", "peer-vanished", None),
+    server_vanishes_and_the_client_leaves: ("peer-vanished", "peer-vanished", None),
+    client_vanishes: ("peer-vanished", "peer-vanished", None),
     no_start: ("start-missing", "start-missing", None),
     start_refused: ("start-refused", "start-refused", None),
     never_opened: ("never-opened", None, "never-opened"),

@@ -31,7 +31,7 @@ def check(folder: Path, sent: Mapping[str, int]) -> list[str]:
     whole = [stream for stream, paths in by_stream.items() if len(paths) == 1]
     sample = random.Random(0).sample(whole, min(SAMPLE, len(whole)))
     if sample:
-        problems += _unverified([by_stream[stream][0] for stream in sample])
+        problems += unverified([by_stream[stream][0] for stream in sample])
     expected = {stream: {"c2s": sent[stream], "s2c": sent[stream]} for stream in sample}
     counts = {stream: data_frames(by_stream[stream][0]) for stream in sample}
     if wrong := [stream for stream in sample if counts[stream] != expected[stream]]:
@@ -51,7 +51,7 @@ def data_frames(recording: Path) -> dict[str, int]:
     return dict(counts)
 
 
-def _unverified(recordings: list[Path]) -> list[str]:
+def unverified(recordings: list[Path]) -> list[str]:
     command = [sys.executable, "-m", "wsproxy", "verify", *map(str, recordings)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     if done.returncode == 0:

@@ -17,6 +17,7 @@ from wsproxy.recording.format import (
     Gap,
     Header,
     Late,
+    Link,
     Marker,
     Open,
     Totals,
@@ -65,6 +66,8 @@ def frames(draw: st.DrawFn) -> Frame:
     return Frame(draw(_conns), draw(_dirs), draw(_times), draw(st.integers(0, 255)), mask, length, form, payload)
 
 
+_links = st.none() | st.builds(Link, _u64, _u64)
+
 #: One strategy per event type of the format.
 EVENTS: dict[type, st.SearchStrategy[Any]] = {
     Frame: frames(),
@@ -87,7 +90,7 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
     ),
     Gap: st.builds(Gap, _times, _times, _u64, _u64, _words),
     Late: st.builds(Late, _times, _times, _u64, _u64) | st.builds(Late, _times, st.none(), st.just(0), st.just(0)),
-    Totals: st.builds(Totals, _conns, _times, _totals, _totals),
+    Totals: st.builds(Totals, _conns, _times, _totals, _totals, _links, _links),
     Trailer: st.builds(Trailer, _times, _u64, _u64, _u64, _u64, _totals, _totals),
 }
 any_event: st.SearchStrategy[Any] = st.one_of(list(EVENTS.values()))

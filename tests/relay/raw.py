@@ -147,8 +147,8 @@ class RawServer:
 
     scheme = "ws"
 
-    def __init__(self, port: int = 0) -> None:
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        self._listener = socket.create_server((host, port), backlog=4096)
         self._listener.settimeout(DEADLINE)
         self.port: int = self._listener.getsockname()[1]
         self._peers: list[Peer] = []

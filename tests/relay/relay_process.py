@@ -37,6 +37,7 @@ class RelayProcess:
         limits: RLIMIT_… → (soft, hard), set in the relay alone.
         upstream_option, listen_option: whether it gets that option.
         cwd: where it runs, and looks for a configuration file.
+        within: words before the command: another network namespace.
 
     Attributes:
         stderr: the lines that it has written to standard error so far.
@@ -52,6 +53,7 @@ class RelayProcess:
         upstream_option: bool = True,
         listen_option: bool = True,
         cwd: Path | None = None,
+        within: tuple[str, ...] = (),
     ) -> None:
         self.upstream = upstream
         self.out = out
@@ -61,7 +63,7 @@ class RelayProcess:
         ready, ready_end = os.pipe()
         scheme = getattr(upstream, "scheme", "ws")
         host = "localhost" if scheme == "wss" else "127.0.0.1"
-        command = [*PROGRAM, "--out", str(out)]
+        command = [*within, *PROGRAM, "--out", str(out)]
         command += ["--upstream", f"{scheme}://{host}:{upstream.port}"] if upstream_option else []
         command += ["--listen", "127.0.0.1:0"] if listen_option else []
         command += [] if "--live" in options else ["--quiet"]

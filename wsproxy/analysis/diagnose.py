@@ -16,7 +16,7 @@ from typing import Any
 from ..recording.view import when
 from ..secrets.masking import mask_text
 from ..wire.events import C2S, S2C
-from .diagnosis.ending import ending
+from .diagnosis.ending import ending, silent, vanished
 from .diagnosis.ending import recording as recording_itself
 from .diagnosis.findings import DAMAGED, LOST, NOTE, UNSURE, WARNING, Finding, chunks, finding, instant, span
 from .diagnosis.opening import opening
@@ -28,6 +28,7 @@ from .journey.attempt import WIRE_DOWN, WIRE_UP, Attempt, Journey
 from .journey.course import Course
 from .journey.picking import pick
 from .journey.reading import Item, Source, read
+from .outages import REFUSED, TAKEN, Contact, breaks
 
 FINE, NO_STREAM = "fine", "no-stream"
 _LABELS = {LOST: "LOST", DAMAGED: "DAMAGED", UNSURE: "CANNOT TELL", FINE: "nothing lost", NO_STREAM: "no stream"}
@@ -48,7 +49,8 @@ class Diagnosis:
     """The verdict on one recording.
 
     `verdict` is "lost", "damaged" (doubled or reordered), "unsure" (the recording lacks what would tell), "fine" or "no-stream"; `answer` is the
-    first line; `findings` are of all attempts and of the recording, the gravest first; `items` are the events of the evidence, by number.
+    first line; `findings` are of all attempts and of the recording, the gravest first; `items` are the events of the evidence, by number;
+    `contacts` are those with upstreams, for `outages` of several recordings.
     """
 
     stream: str
@@ -57,6 +59,7 @@ class Diagnosis:
     attempts: tuple[Judged, ...]
     findings: tuple[Finding, ...]
     items: dict[int, Item] = field(default_factory=dict, repr=False)
+    contacts: tuple[Contact, ...] = ()
 
     @property
     def label(self) -> str:
@@ -113,20 +116,38 @@ def diagnose(recording: Source) -> Diagnosis:
     found.sort(key=lambda one: one.rank)
     verdict, answer = _answer(journey, judged, found)
     numbers = list(dict.fromkeys(n for one in found for n in one.evidence))[:_EVIDENCE]
-    return Diagnosis(journey.stream, verdict, answer, tuple(judged), tuple(found), pick(recording, numbers))
+    contacts = tuple(_contacts(journey, recording.header.start_wall_ns))
+    return Diagnosis(journey.stream, verdict, answer, tuple(judged), tuple(found), pick(recording, numbers), contacts)
+
+
+def _contacts(journey: Journey, start: int) -> list[Contact]:
+    found = [
+        Contact(
+            start + one.first,
+            start + one.last,
+            one.upstream,
+            REFUSED if one.error else TAKEN,
+            one.error or "",
+            one.count,
+        )
+        for one in journey.dials
+    ]
+    if found:
+        found += breaks(journey.attempts, found[-1].upstream, start)
+    return found
 
 
 def _judge(journey: Journey, attempt: Attempt) -> Judged:
     fatal = opening(journey, attempt)
     if fatal is not None:
-        return Judged(attempt.conn, (fatal,), "")
+        return Judged(attempt.conn, (fatal, *vanished(attempt, WARNING)), "")
     course = Course(attempt)
     found = [*raised(course), *travel(journey, course)]
     if not any(one.code.startswith("too-late") or one.code == "arrived-not-read" for one in found):
-        found += unanswered(course)
+        found += list(silent(attempt)) or unanswered(course)
     found += [*order(course), *ending(journey, course)]
     if course.client_left:  # nobody was there to lose it
-        found = [one for one in found if one.code == "client-left" or one.severity != LOST]
+        found = [one for one in found if one.code in ("client-left", "peer-vanished") or one.severity != LOST]
     if not any(one.severity == LOST for one in found):
         found += designs(course)
         if course.wired and course.out_rows and not attempt.has("client"):
@@ -154,7 +175,8 @@ def _answer(journey: Journey, judged: list[Judged], found: list[Finding]) -> tup
     first = found[0] if found else None
     if not journey.attempts or (first and first.code == "not-pipeline"):
         assert first is not None
-        return NO_STREAM, f"no stream: {first.sentence}."
+        gone = [one.sentence for one in found if one.code == "peer-vanished"][:1]
+        return NO_STREAM, f"no stream: {'; '.join([first.sentence, *gone])}."
     if first is not None and first.severity in (LOST, DAMAGED, UNSURE):
         which = ""
         if len(judged) > 1:

@@ -57,6 +57,7 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
             worst = 2
             continue
         worst = max(worst, result.exit_status)
+        summary.add(result)
         if as_json:
             for line in result.to_json():
                 click.echo(dump(mask_json(line)))
@@ -64,9 +65,11 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
             for shown in diagnosis_lines(result, screen.width, wrap=screen.is_terminal):
                 screen.print(shown)
         else:
-            summary.add(result)
             screen.print(listing_line(result, screen.width))
-    if len(recs) > 1 and not as_json:
+    if as_json:
+        for outage in summary.outages():
+            click.echo(dump(outage.to_json()))
+    elif len(recs) > 1:
         for shown in summary.lines(screen.width):
             screen.print(shown)
     return worst

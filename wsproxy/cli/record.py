@@ -93,6 +93,14 @@ Examples:
     help="For each address of the upstream.",
 )
 @click.option(
+    "--keepalive",
+    type=click.IntRange(0, 32767),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="Ask a silent peer, by TCP, whether it is there; give it up after five times as long. 0: never.",
+)
+@click.option(
     "--stream-path",
     metavar="REGEX",
     help="Finds the stream id in a request's path (group 'id').  [default: /stream/<id>]",
@@ -190,6 +198,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         keep_body=options["keep_body"],
         grace=options["grace"],
         connect_timeout=options["connect_timeout"],
+        keepalive=options["keepalive"],
         tls=tls,
         upstream_tls=settings.verification(listeners, tls),
         token=options["token"] or None,

@@ -106,13 +106,25 @@ class DirTotals(NamedTuple):
     redacted: int = 0
 
 
+class Link(NamedTuple):
+    """The way between the relay and a peer, as the relay's kernel knew it at the end.
+
+    `rtt_us` is the least round trip in microseconds, `resent` counts segments that the relay's kernel had to send again.
+    """
+
+    rtt_us: int
+    resent: int
+
+
 class Totals(NamedTuple):
-    """A connection is over, as far as this recording is concerned: what passed on it."""
+    """A connection is over, as far as this recording is concerned: what passed on it, and the ways to both peers where they are known."""
 
     conn: int
     t: int
     c2s: DirTotals
     s2c: DirTotals
+    client: Link | None = None
+    server: Link | None = None
 
 
 class Trailer(NamedTuple):
@@ -171,7 +183,10 @@ _PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
         "c2s": _totals_map(e.c2s),
         "s2c": _totals_map(e.s2c),
     },
-    Totals: lambda e: {"c2s": _totals_map(e.c2s), "s2c": _totals_map(e.s2c)},
+    Totals: lambda e: (
+        {"c2s": _totals_map(e.c2s), "s2c": _totals_map(e.s2c)}
+        | {name: link._asdict() for name in ("client", "server") if (link := getattr(e, name)) is not None}
+    ),
     Redacted: lambda e: (
         {"how": e.how, "wire": e.wire}
         | {name: getattr(e, name) for name in ("frames", "payload", "rsv") if getattr(e, name)}
@@ -284,6 +299,11 @@ def _dir_totals(m: dict[str, Any]) -> DirTotals:
     return DirTotals(_int(m, "bytes"), _int(m, "frames"), _str(m, "sha256"), _count(m, "redacted"))
 
 
+def _link(m: dict[str, Any], name: str) -> Link | None:
+    link = m.get(name)
+    return None if link is None else Link(_int(link, "rtt_us"), _int(link, "resent"))
+
+
 _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "frame": _frame,
     "part": lambda m: Part(_int(m, "conn"), _dir(m), _int(m, "t"), _int(m, "offset"), _bytes(m, "payload")),
@@ -315,7 +335,9 @@ _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
         _int(m, "conn"), _dir(m), _int(m, "t"), _str(m, "how"), _int(m, "wire"),
         _count(m, "frames"), _count(m, "payload"), _count(m, "rsv"),
     ),
-    "totals": lambda m: Totals(_int(m, "conn"), _int(m, "t"), _dir_totals(m["c2s"]), _dir_totals(m["s2c"])),
+    "totals": lambda m: Totals(
+        _int(m, "conn"), _int(m, "t"), _dir_totals(m["c2s"]), _dir_totals(m["s2c"]), _link(m, "client"), _link(m, "server")
+    ),
 }  # fmt: skip
 
 

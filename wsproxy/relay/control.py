@@ -212,6 +212,7 @@ class Control:
             ("markers_total", "counter", "Stage markers collected", {"": self._streams.markers}),
             ("recordings_open", "gauge", "Recordings open now", {"": self._streams.open_count}),
             *disk_rows(self._streams.disk),
+            ("tasks", "gauge", "Tasks on the relay's event loop", {"": len(asyncio.all_tasks())}),
             *self._retention_rows(),
             ("process_cpu_seconds_total", "counter", "CPU time of the relay", {"": _cpu_seconds()}),
         ]

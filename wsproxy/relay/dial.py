@@ -13,6 +13,7 @@ import socket
 import ssl
 from typing import Any
 
+from .keepalive import DEFAULT_SECONDS, ask_when_silent
 from .tls import Established, HandshakeError, shake_hands
 from .upstream import Upstream, json_answer
 
@@ -50,11 +51,13 @@ class Dialler:
     Args:
         timeout: seconds per address, and for the handshake.
         tls: what TLS upstreams must prove; None where there are none.
+        keepalive: seconds of silence after which TCP asks whether an upstream is still there; 0 never.
     """
 
-    def __init__(self, timeout: float, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, timeout: float, tls: ssl.SSLContext | None = None, keepalive: int = DEFAULT_SECONDS) -> None:
         self._timeout = timeout
         self._tls = tls
+        self._keepalive = keepalive
 
     async def dial(self, upstream: Upstream) -> tuple[socket.socket, Established | None]:
         """A connected non-blocking socket with TCP_NODELAY, and its TLS session if it has one.
@@ -63,6 +66,7 @@ class Dialler:
             DialError: nothing answered, or it did not prove who it is.
         """
         sock = await connect(upstream, self._timeout)
+        ask_when_silent(sock, self._keepalive)
         if not upstream.tls:
             return sock, None
         assert self._tls is not None
@@ -113,7 +117,6 @@ async def connect(upstream: Upstream, timeout: float) -> socket.socket:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             async with asyncio.timeout(timeout):
                 await loop.sock_connect(sock, address)
             return sock

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..recording.format import Link
 from ..secrets.redactor import Redactor
 from ..wire.events import C2S, S2C, Dir, End, Opaque, Request, Response, WireEvent
 from ..wire.tap import Tap
@@ -158,8 +159,8 @@ class ConnectionRecorder:
         except Exception as error:
             self._on_fault(error)
 
-    def close(self, t: int) -> None:
-        """The connection is over."""
+    def close(self, t: int, client: Link | None = None, server: Link | None = None) -> None:
+        """The connection is over; what is known of the ways to both peers."""
         self._catch_up()
         try:
             lanes, self._lanes = self._lanes, ()
@@ -169,7 +170,7 @@ class ConnectionRecorder:
                 (dir, lane.track(dir).frames, lane.track(dir).bytes) for lane in lanes for dir in (C2S, S2C)
             ]
             for lane in lanes:
-                lane.stream.release(lane, t)
+                lane.stream.release(lane, t, client, server)
         except Exception as error:
             self._on_fault(error)
 

@@ -106,8 +106,8 @@ async def serve(
         on_trouble=trouble,
         disk=disk,
     )
-    dialler = Dialler(settings.connect_timeout, settings.upstream_tls)
-    relay = Relay(settings.listeners, streams, watcher, poller, dialler)
+    dialler = Dialler(settings.connect_timeout, settings.upstream_tls, settings.keepalive)
+    relay = Relay(settings.listeners, streams, watcher, poller, dialler, settings.keepalive)
     sweeper = Sweeper(settings.folder, settings.limits, streams, watcher.remark, watcher.trouble)
     control = Control(
         settings.control, relay, streams, version, token=settings.token, sweeper=sweeper, names=settings.control_names

@@ -14,6 +14,7 @@ import time
 
 from .dial import Dialler
 from .front import Front
+from .keepalive import DEFAULT_SECONDS, ask_when_silent
 from .news import Counters, News, Watcher
 from .poller import Poller
 from .routes import Listener
@@ -31,11 +32,19 @@ class Relay:
     Args:
         listeners: where to listen, and where each leads; port 0 takes any free one.
         poller: the selector of the event loop that it will run on.
+        keepalive: seconds of silence after which TCP asks whether a client is still there; 0 never.
     """
 
     def __init__(
-        self, listeners: list[Listener], streams: Streams, watcher: Watcher, poller: Poller, dialler: Dialler
+        self,
+        listeners: list[Listener],
+        streams: Streams,
+        watcher: Watcher,
+        poller: Poller,
+        dialler: Dialler,
+        keepalive: int = DEFAULT_SECONDS,
     ) -> None:
+        self._keepalive = keepalive
         self._listeners = listeners
         self._streams = streams
         self._poller = poller
@@ -149,7 +158,7 @@ class Relay:
             opened = time.monotonic_ns()
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            ask_when_silent(sock, self._keepalive)
             self._numbers += 1
             self.counters.accepted += 1
             self.counters.open += 1

@@ -72,6 +72,7 @@ class Settings:
     keep_body: int
     grace: float
     connect_timeout: float
+    keepalive: int
     tls: TlsOptions
     upstream_tls: ssl.SSLContext | None
     token: str | None = None

@@ -25,6 +25,7 @@ from time import monotonic_ns as now
 
 from ..wire.events import C2S, S2C, Dir
 from .ends import AGAIN, READ_SIZE, End, LayerFailure
+from .link import link_of
 from .poller import READ, Poller
 from .recorder import ConnectionRecorder
 
@@ -175,7 +176,7 @@ class Flow:
         self.reading = False
         if not self.ended:
             self.ended = True
-            self.recorder.end(self.dir, "aborted", now(), undelivered)
+            self.recorder.end(self.dir, "aborted", now(), undelivered + _unacknowledged(self.dst))
         self.src.update()
         if not self.dst.broken:
             self.dst.update()
@@ -258,7 +259,7 @@ class Splice:
         flow.src.forget()
         back = flow.src.outgoing
         flow.reading = False
-        back.pending, undelivered = b"", len(back.pending)
+        back.pending, undelivered = b"", len(back.pending) + _unacknowledged(flow.src)
         back.reading = False
         if not back.ended:
             back.ended = True
@@ -278,10 +279,7 @@ class Splice:
         if flow is None or self._over:
             return
         self._poller.wake()
-        try:
-            unsent = int.from_bytes(fcntl.ioctl(flow.dst.sock, termios.TIOCOUTQ, bytes(4)), "little")
-        except OSError:
-            unsent = 0
+        unsent = _unsent(flow.dst)
         above = flow.pending or flow.dst.backlog  # its going tells, the kernel's has to be asked for
         if (unsent or above) and self._loop.time() < self._drain_until:
             if not above:
@@ -311,6 +309,7 @@ class Splice:
         if self._over:
             return
         self._over = True
+        links = link_of(self.c2s.src.sock), link_of(self.s2c.src.sock)
         for end in (self.c2s.src, self.s2c.src):
             end.forget()
             if end is reset:
@@ -319,9 +318,22 @@ class Splice:
                 except OSError:
                     pass  # it is gone already
             end.sock.close()
-        self.recorder.close(now())
+        self.recorder.close(now(), *links)
         self._poller.wake()
         self._on_over(self)
+
+
+def _unsent(end: End) -> int:
+    """Bytes that the kernel has taken and the peer's has not acknowledged."""
+    try:
+        return int.from_bytes(fcntl.ioctl(end.sock, termios.TIOCOUTQ, bytes(4)), "little")
+    except OSError:
+        return 0
+
+
+def _unacknowledged(end: End) -> int:
+    """The same of a peer that is gone. Under a layer the kernel's bytes are not those of the recording, so none are told."""
+    return _unsent(end) if type(end) is End else 0
 
 
 def how(error: OSError) -> str:

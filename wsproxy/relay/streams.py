@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from ..recording.disk import Disk
 from ..recording.folder import file_name
-from ..recording.format import DirTotals, Event, Header, Open, Totals, Trailer, pack_event
+from ..recording.format import DirTotals, Event, Header, Link, Open, Totals, Trailer, pack_event
 from ..recording.marker_packer import Untimed, pack_timed
 from ..recording.writer import Durability, RecordingWriter
 from ..secrets.masking import Masker
@@ -110,12 +110,12 @@ class Stream:
         self._write(Open(conn, opened, client, upstream, error), t)
         return lane
 
-    def release(self, lane: Lane, t: int) -> None:
+    def release(self, lane: Lane, t: int, client: Link | None, server: Link | None) -> None:
         """The connection has no more to say here; without another one the recording is finished."""
         if lane not in self._lanes:
             return
         self._lanes.remove(lane)
-        close = Totals(lane.conn, t, lane.c2s.totals(), lane.s2c.totals())
+        close = Totals(lane.conn, t, lane.c2s.totals(), lane.s2c.totals(), client, server)
         for dir, totals in ((C2S, close.c2s), (S2C, close.s2c)):
             self._sum(dir).add(totals)
         self._write(close, t)

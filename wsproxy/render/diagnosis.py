@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..analysis.diagnose import FINE, NO_STREAM, Diagnosis
 from ..analysis.diagnosis.findings import CAUSES, DAMAGED, LOST, NOTE, UNSURE, Finding
+from ..analysis.outages import Contact, Outage, outages
 from ..recording.view import when
 from .screen import PIPE_WIDTH, Line
 from .text import count, escape, preview
@@ -18,6 +19,7 @@ from .timeline import Timeline
 
 _STYLES = {LOST: "bold red", DAMAGED: "bold red", UNSURE: "bold yellow", FINE: "bold green", NO_STREAM: "bold"}
 _WORDS = {LOST: "LOST", DAMAGED: "DAMAGED", UNSURE: "CANNOT TELL", FINE: "ok", NO_STREAM: "-"}
+_OUTAGES = 20  # that are told
 _NAMED = 6  # streams that a line of the summary names
 
 
@@ -47,6 +49,8 @@ def diagnosis_lines(diagnosis: Diagnosis, width: int, *, wrap: bool = False) -> 
     told = shown if main is not None else diagnosis.findings
     for unknown in dict.fromkeys(one.unknown for one in told if one.unknown):
         yield from _wrapped(f"not known: {unknown}", width, "  ", "yellow", "             ")
+    for outage in outages(diagnosis.contacts):
+        yield from _wrapped(outage.sentence, width, "  ", "yellow")
     if len(diagnosis.attempts) > 1:
         for number, attempt in enumerate(diagnosis.attempts, 1):
             codes = ", ".join(one.code for one in attempt.findings if one.severity != NOTE) or "nothing lost"
@@ -104,22 +108,28 @@ class _Group:
 
 
 class Summary:
-    """Adds up diagnoses by cause; memory does not grow with their number."""
+    """Adds up diagnoses by cause, and finds when upstreams were away; of each recording some contacts are kept."""
 
     def __init__(self) -> None:
         self._verdicts: dict[str, int] = {}
         self._causes: dict[str, _Group] = {}
         self._failed = 0
+        self._contacts: list[Contact] = []
 
     def add(self, diagnosis: Diagnosis) -> None:
         self._verdicts[diagnosis.verdict] = self._verdicts.get(diagnosis.verdict, 0) + 1
         main = diagnosis.main
         if main is not None:
             self._causes.setdefault(main.code, _Group()).add(diagnosis.stream, main.ms)
+        self._contacts += diagnosis.contacts
 
     def failed(self) -> None:
         """One that could not be read."""
         self._failed += 1
+
+    def outages(self) -> list[Outage]:
+        """When upstreams were away, as all recordings together tell."""
+        return outages(self._contacts)
 
     def lines(self, width: int) -> Iterator[Line]:
         """How many of what, then a line per cause, the most frequent first."""
@@ -145,6 +155,11 @@ class Summary:
                 (preview(f"{code}: {CAUSES[code].title}{late}", width - 8), ""),
             ]
             yield [("        " + preview(streams, width - 8), "dim")]
+        away = self.outages()
+        for outage in away[:_OUTAGES]:
+            yield [("  away  ", "bold red"), (escape(outage.sentence), "")]
+        if len(away) > _OUTAGES:
+            yield [("        " + f"and {len(away) - _OUTAGES:,} times more", "dim")]
 
 
 def _ms(least: float, most: float) -> str:

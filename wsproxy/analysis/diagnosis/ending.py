@@ -6,14 +6,19 @@ from collections.abc import Iterator
 
 from ... import stages
 from ...wire.events import C2S, S2C
-from ..journey.attempt import WIRE_DOWN, WIRE_UP, Attempt, Journey
+from ..journey.attempt import WIRE_DOWN, WIRE_UP, Attempt, Ended, Journey
 from ..journey.chunks import BLOCKED, FINISH
 from ..journey.course import Course
 from .findings import LOST, NOTE, WARNING, Finding, chunks, finding, instant, span
 
 STALL_NS = 1_000_000_000
 _SIDES = {C2S: "the client", S2C: "the control plane"}
+SILENT_NS = 2_000_000_000
+SLOW_US = 50_000  # of a round trip: another continent
+RESENT = 3  # segments: one or two happen anywhere
+_NO_END = Ended(0, 0, "", 0)
 _CLEAN = (1000, 1001, 1005)
+_NOBODY_THERE = ("ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN")
 
 
 def ending(journey: Journey, course: Course) -> Iterator[Finding]:
@@ -21,7 +26,8 @@ def ending(journey: Journey, course: Course) -> Iterator[Finding]:
     if course.wired:
         yield from _closes(course)
         yield from _after_close(course)
-        yield from _no_close(journey, course)
+        gone = list(vanished(course.attempt, WARNING if _finished(course) else LOST, _owing(course)))
+        yield from gone or _no_close(journey, course)
     elif not course.client_left:
         yield from _unseen_end(course)
     if course.client_left:
@@ -29,6 +35,7 @@ def ending(journey: Journey, course: Course) -> Iterator[Finding]:
     waited = list(_waited_for_end(course))
     yield from waited or _stall(course.attempt)
     yield from _odd_messages(course.attempt)
+    yield from network(course.attempt)
 
 
 def _finished(course: Course) -> bool:
@@ -47,7 +54,7 @@ def _closes(course: Course) -> Iterator[Finding]:
     early = bool(course.out_rows) and not (S2C in attempt.ends or S2C in attempt.errors or finish)
     if close.code not in _CLEAN or early:
         why = f" ({close.reason})" if close.reason else ""
-        owing = f", with {chunks(len(course.owed))} unanswered" if course.owed else ""
+        owing = _owing(course)
         when = ", before any finish and without END" if early else ""
         sentence = f"the control plane closed with {close.code}{why} at {instant(close.t)}{when}{owing}"
         severity = None if early or course.owed or not _finished(course) else WARNING
@@ -96,10 +103,72 @@ def _no_close(journey: Journey, course: Course) -> Iterator[Finding]:
     if dir == C2S and course.client_left:
         return
     did = {"reset": "reset the connection", "fin": "hung up"}.get(end.how, f"was gone ({end.how})")
-    owing = f", with {chunks(len(course.owed))} unanswered" if course.owed else ""
-    sentence = f"{_SIDES[dir]} {did} at {instant(end.t)} without a close frame{owing}"
+    sentence = f"{_SIDES[dir]} {did} at {instant(end.t)} without a close frame{_owing(course)}"
     numbers = tuple(one.number for _, one in ends)
     yield finding("abnormal-end" if finished else "abnormal-close", sentence, evidence=numbers)
+
+
+def _owing(course: Course) -> str:
+    return f", with {chunks(len(course.owed))} unanswered" if course.owed else ""
+
+
+def vanished(attempt: Attempt, severity: str, owing: str = "") -> Iterator[Finding]:
+    """A side whose machine, or the network to it, was gone: the relay's kernel asked, or sent again, and heard nothing."""
+    for dir, end in sorted(attempt.ended.items(), key=lambda item: item[1].t):
+        error = end.how.removeprefix("lost: ")
+        if error not in _NOBODY_THERE:
+            continue
+        heard, other = attempt.heard.get(dir) or attempt.opened, attempt.ended.get(S2C if dir == C2S else C2S)
+        since = f"nothing came from it after {instant(heard.t)}, and " if heard else ""
+        after = f", {span(end.t - heard.t)} later" if heard else ""
+        left = other.undelivered if other is not None and other.how == "aborted" else 0
+        unheard = f"; {left:,} bytes that went to it were never acknowledged" if left else ""
+        sentence = (
+            f"{_SIDES[dir]} vanished: {since}the relay gave it up at {instant(end.t)}{after} ({error}){unheard}{owing}"
+        )
+        yield finding(
+            "peer-vanished",
+            sentence,
+            stage=f"wire.{dir}",
+            ms=(end.t - heard.t) / 1e6 if heard else None,
+            evidence=(heard.number if heard else 0, end.number),
+            severity=severity,
+        )
+        return
+
+
+def network(attempt: Attempt) -> Iterator[Finding]:
+    """A way that is slow or loses packets, as the relay's kernel saw it."""
+    for dir, link in attempt.links.items():
+        told = []
+        if link.rtt_us >= SLOW_US:
+            told.append(f"a round trip takes {span(link.rtt_us * 1000)} at least")
+        if link.resent >= RESENT and attempt.ended.get(dir, _NO_END).how in ("fin", "aborted"):
+            told.append(f"{link.resent:,} segments had to be sent again")
+        if told:
+            sentence = f"the way between the relay and {_SIDES[dir]} is {'slow' if link.rtt_us >= SLOW_US else 'lossy'}: {' and '.join(told)}"
+            yield finding("slow-network", sentence, stage=f"wire.{dir}", ms=link.rtt_us / 1e3)
+
+
+def silent(attempt: Attempt) -> Iterator[Finding]:
+    """A control plane that took the handshake, and of which no frame came: not of the policy, not a pong, not even a close in reply."""
+    answered, first = attempt.answered, attempt.first
+    if answered is None or first is None or attempt.heard.get(S2C) != answered or attempt.has("endpoint", "policy"):
+        return
+    over = max(attempt.ended.values(), default=None)
+    close = attempt.closes.get(C2S)
+    if over is None or over.t - first[1].t < SILENT_NS or over.how.startswith("lost"):
+        return
+    up = len(attempt.seen.get(WIRE_UP, ()))
+    left = f"closed with {close.code} at {instant(close.t)} and had no reply" if close else "went away"
+    waited = over.t - first[1].t
+    sentence = (
+        f"the control plane accepted the handshake at {instant(answered.t)} and never said a thing: {chunks(up)} went up from "
+        f"{instant(first[1].t)} on, not a frame came down in {span(waited)}; the client {left}, and it was over at "
+        f"{instant(over.t)}"
+    )
+    numbers = (answered.number, first[1].number, close.number if close else 0, over.number)
+    yield finding("server-silent", sentence, stage=WIRE_DOWN, ms=waited / 1e6, evidence=numbers)
 
 
 def _unseen_end(course: Course) -> Iterator[Finding]:

@@ -70,6 +70,20 @@ CAUSES: dict[str, Cause] = {
         "the stream was opened and START never sent",
         "look at the callback between connect() and its first send: building or serialising START may have raised",
     ),
+    # nobody there
+    "peer-vanished": Cause(
+        LOST,
+        "one side vanished without a word",
+        (
+            "look at its machine and at the network between; a process that dies says FIN or reset, a machine or a cable that "
+            "is gone says nothing. How soon the relay notices is its --keepalive"
+        ),
+    ),
+    "server-silent": Cause(
+        LOST,
+        "the control plane took the stream and never said a thing",
+        "see whether the control plane's process hangs, or its event loop is blocked: it did not even answer pings or a close",
+    ),
     # the control plane
     "policy-raised": Cause(
         LOST,
@@ -197,6 +211,11 @@ CAUSES: dict[str, Cause] = {
     "json-error": Cause(WARNING, "a hook met a message that is not JSON", "see the raw data in the marker"),
     "markers-dropped": Cause(
         WARNING, "hooks dropped markers", "the relay was away or slow; frames are complete all the same"
+    ),
+    "slow-network": Cause(
+        NOTE,
+        "the network is slow, or loses packets",
+        "every question and answer waits for it: deadlines must be longer than the policy's slowest answer and a few round trips",
     ),
     "still-open": Cause(NOTE, "the stream is still running", "diagnose it again when it has ended"),
     "not-through-relay": Cause(

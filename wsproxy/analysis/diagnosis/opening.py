@@ -8,7 +8,7 @@ from __future__ import annotations
 from ... import stages
 from ...wire.events import C2S, S2C
 from ..journey.attempt import Attempt, Journey
-from .findings import Finding, finding, instant
+from .findings import Finding, finding, instant, span
 
 _FAR = ("endpoint", "policy", "client", "ws")
 
@@ -33,10 +33,28 @@ def opening(journey: Journey, attempt: Attempt) -> Finding | None:
         )
         return finding("handshake-refused", sentence, stage="wire.s2c", evidence=(asked, answered))
     if attempt.asked and not attempt.answered and not attempt.messages and not attempt.strange:
-        sentence = "the stream was never opened: the handshake was sent and never answered"
         ended = tuple(end.number for end in attempt.ended.values())
+        sentence = (
+            "the stream was never opened: the control plane took the connection, and the handshake "
+            f"({instant(attempt.asked.t)}) was never answered{_until(attempt)}"
+        )
         return finding("handshake-unanswered", sentence, stage="wire.s2c", evidence=(asked, *ended))
     return None if journey.gaps else _start(attempt)
+
+
+def _until(attempt: Attempt) -> str:
+    """Who ended the waiting for an answer, and when."""
+    ends = [
+        item for item in attempt.ended.items() if item[1].how != "aborted"
+    ]  # which is what the other end made of it
+    if not ends or attempt.asked is None:
+        return ""
+    dir, end = min(ends, key=lambda item: item[1].t)
+    who = "the client" if dir == C2S else "the control plane"
+    did = {"fin": "hung up", "reset": "reset the connection", "stopped": "was cut off: the relay stopped"}.get(
+        end.how, f"was gone ({end.how})"
+    )
+    return f": {who} {did} at {instant(end.t)}, {span(end.t - attempt.asked.t)} later"
 
 
 def _start(attempt: Attempt) -> Finding | None:

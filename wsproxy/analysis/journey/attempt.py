@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ... import stages
-from ...recording.format import Gap
+from ...recording.format import Gap, Link
 from ...recording.reader import Ending
 from ...wire.events import Dir
 
@@ -112,6 +112,7 @@ class Attempt:
     errors: dict[Dir, tuple[Point, str]] = field(default_factory=dict)
     closes: dict[Dir, Close] = field(default_factory=dict)
     ended: dict[Dir, Ended] = field(default_factory=dict)
+    heard: dict[Dir, Point] = field(default_factory=dict)  # the last head, message or control frame of each side
     foreign: list[tuple[Point, Dir, str]] = field(
         default_factory=list
     )  # the first messages that are not the pipeline's
@@ -122,6 +123,9 @@ class Attempt:
     notes: dict[str, list[Note]] = field(default_factory=dict)
     marks: Counter[str] = field(default_factory=Counter)  # markers by stage
     silence: Silence | None = None
+    links: dict[Dir, Link] = field(
+        default_factory=dict
+    )  # the way to the client ("c2s") and to the server ("s2c"), at the end
 
     def note(self, stage: str) -> Note | None:
         """The first marker of a stage that is no chunk."""
@@ -131,6 +135,17 @@ class Attempt:
     def has(self, *families: str) -> bool:
         """Whether any marker of these families (`policy`, `client` …) was made: then its hook is installed."""
         return any(stage.partition(".")[0] in families for stage in self.marks)
+
+
+@dataclass(slots=True)
+class Dial:
+    """Connections, one after the other, that an upstream took (`error` None) or did not; `first` and `last` are when."""
+
+    upstream: str
+    error: str | None
+    first: int
+    last: int
+    count: int = 1
 
 
 @dataclass(slots=True)
@@ -153,6 +168,7 @@ class Journey:
     behind: int | None = (
         None  # since when events may have been forwarded before they were written, where the end does not tell
     )
+    dials: list[Dial] = field(default_factory=list)
 
     @property
     def cut(self) -> str | None:

@@ -17,7 +17,7 @@ from ... import stages
 from ...recording.format import Event, Gap, Header, Late, Marker, Open, Totals, Trailer
 from ...recording.messages import Assembler, Message
 from ...recording.reader import Ending
-from ...wire.events import C2S, Dir, End, Frame, Part, Request, Response
+from ...wire.events import C2S, S2C, Dir, End, Frame, Part, Request, Response
 from ...wire.http1 import head_fields
 from ..pipeline import TYPES
 from .attempt import (
@@ -27,6 +27,7 @@ from .attempt import (
     WIRE_UP,
     Attempt,
     Close,
+    Dial,
     Ended,
     Journey,
     Note,
@@ -41,6 +42,7 @@ Item: TypeAlias = "Message | Event"
 _decoder = json.JSONDecoder()
 LIMIT = 16 << 20  # bytes of a message: the control plane's own limit
 _KEPT = 64  # gaps, foreign messages, and notes of one stage
+_KEPT_DIALS = 1000  # changes between upstreams that took a connection and did not
 _TEXT = 300  # characters of one text of a marker
 _CHUNKS = frozenset((*UP, *DOWN, stages.CLIENT_REJECTED)) - {WIRE_UP, WIRE_DOWN}
 
@@ -77,6 +79,7 @@ def read(recording: Source) -> Journey:
         error_ns=reader.error_ns,
         refusals=reader.refusals,
         last_t=reader.last_t,
+        dials=reader.dials,
     )
 
 
@@ -89,6 +92,7 @@ class _Reader:
         self.gaps: list[Gap] = []
         self.behind: int | None = None
         self.refusals: list[tuple[Point, int]] = []
+        self.dials: list[Dial] = []
         self._conns: dict[int, Attempt] = {}
         self._upgrades: dict[int, int] = {}  # exchange number of the upgrade request, by connection
         self._said: dict[int, tuple[Point, Dir]] = {}  # the last message, by connection
@@ -117,11 +121,13 @@ class _Reader:
         elif isinstance(event, Open):
             attempt = self._attempt(event.conn)
             attempt.opened, attempt.refused = Point(t, number), event.error
+            self._dialled(event)
         elif isinstance(event, Request):
             self._request(number, event)
         elif isinstance(event, Response):
             self._assemble(number, event)
             attempt = self._attempt(event.conn)
+            attempt.heard[event.dir] = Point(t, number)
             if attempt.asked is not None and event.exchange == self._upgrades.get(event.conn, event.exchange):
                 attempt.answered, attempt.status = Point(t, number), event.status
                 attempt.by_relay = event.by == "relay"
@@ -133,7 +139,18 @@ class _Reader:
                 event.dir, Ended(t, number, event.how[:_TEXT], event.undelivered)
             )
         else:
+            if isinstance(event, Totals):
+                links = self._attempt(event.conn).links
+                links |= {dir: link for dir, link in ((C2S, event.client), (S2C, event.server)) if link is not None}
             self._assemble(number, event)
+
+    def _dialled(self, event: Open) -> None:
+        before = self.dials[-1] if self.dials else None
+        if before is not None and before.upstream == event.upstream and (before.error is None) == (event.error is None):
+            before.last = max(before.last, event.t)
+            before.count += 1
+        elif event.upstream and len(self.dials) < _KEPT_DIALS:
+            self.dials.append(Dial(event.upstream, event.error and event.error[:_TEXT], event.t, event.t))
 
     def _assemble(self, number: int, event: Event) -> None:
         for message in self.assembler.feed(number, event):
@@ -148,7 +165,8 @@ class _Reader:
     def _request(self, number: int, event: Request) -> None:
         fields = head_fields(event.raw)
         if any(name.lower() == "upgrade" and "websocket" in value.lower() for name, value in fields):
-            self._attempt(event.conn).asked = Point(event.t, number)
+            attempt = self._attempt(event.conn)
+            attempt.asked = attempt.heard[event.dir] = Point(event.t, number)
             self._upgrades[event.conn] = event.exchange
         else:
             self.exchanges += 1
@@ -159,6 +177,7 @@ class _Reader:
         """A message, or a control frame, of any connection."""
         attempt = self._attempt(message.conn)
         point, dir = Point(message.t_end, message.number), message.dir
+        attempt.heard[dir] = point
         if message.opcode > 2:
             code = message.close_code
             if code is not None and message.error is None:
