@@ -165,7 +165,7 @@ class RecordingWriter:
         """Whether the file was removed while it is open: what is written goes nowhere, without an error."""
         try:
             return self._fd >= 0 and os.fstat(self._fd).st_nlink == 0
-        except OSError:
+        except OSError:  # pragma: no cover - of an open file only network file systems say this
             return False
 
     def begin_again(self, events: int, wire: int, t: int) -> None:
@@ -182,7 +182,7 @@ class RecordingWriter:
         self._batch_size = self._batch_events = self._batch_wire = 0
         self._gap = None
         self._lose("the file was removed while it was written", events, wire, t)
-        if self._gap is not None:  # mypy takes the None above for granted
+        if self._gap is not None:  # pragma: no branch - mypy takes the None above for granted
             self._gap = self._gap._replace(t=self.header.start_mono_ns)
         self.write([], 0, 0, t)
 
@@ -205,7 +205,7 @@ class RecordingWriter:
                 done = os.writev(fd, buffers)
             if done < total:
                 view = memoryview(data or b"".join(buffers))
-                while done < total:
+                while done < total:  # pragma: no branch - a full disk takes a part, and then nothing
                     done += os.write(fd, view[done:])
             if self.durability == "sync":
                 os.fdatasync(fd)
@@ -251,7 +251,7 @@ class RecordingWriter:
         except OSError:
             os.close(self._fd)
             self._fd = -1
-            if not self._size:
+            if not self._size:  # pragma: no branch - what exists can be locked, but on some network file systems
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.path)
             raise
