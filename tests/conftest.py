@@ -73,3 +73,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if any(str(item.path.relative_to(HERE)).startswith(place) for place in FLAKY_PRONE):
             item.add_marker("flaky_prone")
     items.sort(key=lambda item: item.path.parent.name not in DEAR)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    seed = config.getoption("randomly_seed", None)  # `-q` leaves out pytest-randomly's own line
+    if seed is not None:
+        terminalreporter.write_line(f"in the order of --randomly-seed={seed}")

@@ -1,6 +1,6 @@
 """Runs the tests that depend on when processes do something, again and again: `python -m tests.repeat --times 10`.
 
-Each round has an order of its own; the first that fails ends it, and its seed stands in its first lines. Further arguments are pytest's:
+Each round has an order of its own; the first that fails is the last, and ends with its seed. Further arguments are pytest's:
 `python -m tests.repeat --times 20 tests/relay/test_killed.py`.
 """
 
