@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import wsproxy
+from tests.strict import complaints
 from wsproxy.demo import HARMLESS, faults
 from wsproxy.demo.outcome import Answer
 from wsproxy.demo.pipeline import Pipeline
@@ -109,6 +110,7 @@ async def run(fault: str, out: Path) -> Run:
         await pipeline.decision(answer.stream_id, timeout=HANGS_FOR if fault == "policy-hangs" else 30)
         logs = {name: pipeline.log(name) for name in pipeline.parts}
     # The parts have ended, and what they had to say is in the recording.
+    assert not complaints("\n".join(logs.values()))
     return Run(fault, answer, wsproxy.open(answer.stream_id, out), logs)
 
 

@@ -36,6 +36,7 @@ from typing import Any, Self
 import httpx
 
 import wsproxy
+from tests.strict import complaints
 from wsproxy.demo.outcome import Chunk, Folded, fold
 from wsproxy.demo.process import Part, running
 from wsproxy.recording.format import Marker
@@ -191,6 +192,9 @@ class Bed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+        for log in self.folder.glob("*.log"):
+            if log != self.litellm_log:
+                assert not complaints(log.read_text(errors="replace")), log
 
     async def ask(self, question: Question, *, stream: bool = True, leave_after: int | None = None) -> Answer:
         """Ask as an OpenAI client would.

@@ -89,7 +89,7 @@ class Server(_Program):
                 self._came.notify_all()
 
     def close(self) -> None:
-        assert self.process.stdin is not None
+        assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         try:
             self.process.wait(DEADLINE)
@@ -97,6 +97,7 @@ class Server(_Program):
             self.process.kill()
             self.process.wait()
         self._listening.join(DEADLINE)
+        self.process.stdout.close()
 
 
 class Client(_Program):

@@ -14,6 +14,7 @@ import pytest
 
 import wsproxy
 from tests.relay.raw import RawServer
+from tests.strict import LENIENT
 
 from .place import ROOT, Place, assert_works
 
@@ -29,7 +30,7 @@ def run(*words: str | Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         cwd=ROOT.root,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | LENIENT | environment,
     )
     assert done.returncode == 0, f"{words}: {done.stdout[-1000:]}{done.stderr[-2000:]}"
     return done.stdout

@@ -138,3 +138,29 @@ def test_a_payload_that_looks_like_events_does_not_shift_the_tail(tmp_path: Path
     found = ends(path)
     assert found is not None
     assert outcome_of_ends(found) == outcome(Recording(path).events())
+
+
+def test_a_tail_that_starts_within_what_looks_like_events_is_read_from_the_first_that_is_one(tmp_path: Path) -> None:
+    bait = (b"?\xa4kind" + b"\x82\xa4kind") * 2_000
+    path = write(tmp_path / "r.msgpack", finish([*OPENING, *talk(), frame(C2S, 500, bait), *closing()]))
+    found = ends(path)
+    assert found is not None and outcome_of_ends(found) == outcome(Recording(path).events())
+
+
+def test_a_trailer_behind_a_payload_that_fills_the_tail_is_told_without_last_events(tmp_path: Path) -> None:
+    whole = finish([*OPENING, *talk()])
+    path = write(tmp_path / "r.msgpack", [*whole[:-2], frame(C2S, 500, b"x" * 60_000)._replace(form=16), whole[-1]])
+    found = ends(path)
+    assert found is not None and found.last == [] and found.trailer.markers == 0
+
+
+@pytest.mark.parametrize("first", [b"\xc1", b"\x81\xa4kind\xa5frame", b"\x81\xa4kind\xa6header"])
+def test_a_head_that_is_none_is_not_told_by_its_ends(tmp_path: Path, first: bytes) -> None:
+    path = write(tmp_path / "r.msgpack", finish([*OPENING, *talk(), *closing()]))
+    path.write_bytes(first + path.read_bytes())
+    assert ends(path) is None
+
+
+def test_what_only_looks_like_a_trailer_is_none(tmp_path: Path) -> None:
+    twice = b"\x82\xa4kind\xa7trailer\xa4kind\xa5other"
+    assert ends(write(tmp_path / "r.msgpack", [*OPENING, *talk()], rest=twice)) is None

@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from wsproxy.recording.format import pack_event
 from wsproxy.recording.reader import Recording
+from wsproxy.recording.writer import RecordingWriter
 from wsproxy.wire.events import Opaque
+
+from .samples import HEADER
 
 _WRITER = """
 import sys
@@ -96,3 +100,24 @@ def test_following_ends_when_the_writer_is_killed(tmp_path: Path) -> None:
             scribe.kill()
     assert recording.ending is not None and recording.ending.state == "unfinished"
     assert not recording.is_open()
+
+
+def test_what_is_written_while_the_end_is_waited_at_is_read(tmp_path: Path) -> None:
+    writer = RecordingWriter(str(tmp_path / "r.msgpack"), HEADER, "every", lambda *_: None)
+    to_come = [2, 3]
+
+    def add(t: int) -> None:
+        writer.write([pack_event(Opaque(1, "c2s", t, b"x"), 0)], 1, 1, t)
+
+    def follow() -> bool:
+        """Asked at the end of what there is."""
+        if to_come:
+            add(to_come.pop(0))
+            return True
+        return False
+
+    add(1)
+    recording = Recording(tmp_path / "r.msgpack")
+    assert [event.t for event in recording.events(follow=follow) if isinstance(event, Opaque)] == [1, 2, 3]
+    assert recording.ending is not None and recording.ending.state == "open"
+    writer.close(4)

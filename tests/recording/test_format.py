@@ -157,3 +157,32 @@ def test_an_optional_number_that_is_none_is_a_format_error(kind: str, key: str, 
 def test_a_marker_whose_text_is_half_a_surrogate_pair_can_be_recorded() -> None:
     event = Marker(1, "ws.sent", None, {"content": "\ud83d"}, None, 0)
     assert isinstance(pack_event(event, 0), bytes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"mask": b"abc"}, "'mask' is not 4 bytes"),
+        ({"mask": "abcd"}, "'mask' is not 4 bytes"),
+        ({"length": 1}, "'length' is impossible"),
+        ({"length": 2**64}, "'length' is impossible"),
+        ({"form": 9}, "'form' is impossible"),
+        ({"length": 200, "form": 7}, "'form' is impossible"),
+        ({"payload": "text"}, "'payload' is not binary"),
+        ({"dir": "up"}, "'dir' is neither 'c2s' nor 's2c'"),
+        ({"conn": "1"}, "'conn' is not an integer"),
+        ({"kind": "totals", "c2s": 5}, "a malformed totals: "),
+        ({"kind": "totals"}, "a totals without 'c2s'"),
+    ],
+)
+def test_a_map_that_is_not_what_its_kind_should_be_is_refused_by_name(changed: dict[str, Any], says: str) -> None:
+    good = {"kind": "frame", "conn": 1, "dir": "c2s", "t": 1, "fin": True, "rsv": 0, "opcode": 2}
+    good |= {"mask": None, "payload": b"abc"}
+    assert read_event(good) == Frame(1, "c2s", 1, 0x82, None, 3, 7, b"abc")
+    with pytest.raises(FormatError, match=re.escape(says)):
+        read_event(good | changed)
+
+
+def test_a_header_says_whether_secrets_are_masked() -> None:
+    for header in (HEADER, HEADER._replace(redacted=True)):
+        assert read_header(msgpack.unpackb(pack_header(header))) == header

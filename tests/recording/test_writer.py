@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
-from wsproxy.recording.format import Event, pack_event
+from wsproxy.recording.format import Event, Gap, pack_event
 from wsproxy.recording.reader import Recording
 from wsproxy.recording.writer import Durability, RecordingWriter
 from wsproxy.wire.events import C2S, Frame, Opaque
@@ -139,3 +140,78 @@ def test_frames_of_the_hot_path_are_written_as_they_are(tmp_path: Path) -> None:
     frame = Frame(1, C2S, BASE + 5, 0x82, b"abcd", 3, 7, b"abc")
     desk.writer.write([pack_event(frame, BASE)], 1, 9, frame.t)
     assert desk.read() == [frame._replace(t=5)]
+
+
+def descriptor(path: Path) -> int:
+    """The number under which this process has the file open."""
+    return next(int(fd.name) for fd in Path("/proc/self/fd").iterdir() if os.path.realpath(fd) == str(path))
+
+
+def become(fd: int, path: str | Path) -> None:
+    """Let a descriptor lead to another file."""
+    other = os.open(path, os.O_WRONLY)
+    os.dup2(other, fd)
+    os.close(other)
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_what_a_full_device_did_not_take_is_a_gap_when_it_takes_something_again(
+    tmp_path: Path, durability: Durability
+) -> None:
+    """Nothing can be cut off on /dev/full either: it is tried again before the next write."""
+    desk = Desk(tmp_path / "r.msgpack", durability)
+    desk.add(opaque(1))
+    desk.writer.flush(BASE + 1)
+    fd = descriptor(desk.path)
+    become(fd, "/dev/full")
+    desk.add(opaque(2), opaque(3))
+    desk.writer.flush(BASE + 3)
+    assert desk.writer.failing and str(desk.trouble[0]).startswith("cannot write")
+    desk.path.write_bytes(desk.path.read_bytes() + b"torn")
+    become(fd, desk.path)
+    desk.writer.close(BASE + 4)
+    first, gap = desk.read()
+    assert isinstance(first, Opaque) and isinstance(gap, Gap)
+    assert (first.t, gap.events, gap.bytes, desk.writer.failing, desk.trouble[1:]) == (1, 2, 20, False, [None])
+
+
+def test_a_file_that_was_removed_while_it_is_open_is_noticed_and_begun_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    assert not desk.writer.vanished
+    desk.add(opaque(1))
+    assert not desk.writer.vanished
+    desk.path.unlink()
+    assert desk.writer.vanished
+    desk.writer.begin_again(1, 10, BASE + 1)
+    desk.add(opaque(2))
+    gap, event = desk.read()
+    assert isinstance(gap, Gap) and gap == Gap(0, 1, 1, 10, "the file was removed while it was written")
+    assert isinstance(event, Opaque) and event.t == 2
+    desk.writer.close(BASE + 3)
+
+
+@pytest.mark.parametrize("how", ["before", "meanwhile"])
+def test_a_closed_recording_that_was_removed_begins_anew_with_a_gap(tmp_path: Path, how: str) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    desk.writer.close(BASE + 1)
+    with desk.path.open("rb") as removed:
+        desk.path.unlink()
+        if how == "meanwhile":  # what is opened is a file that has no name any more
+            desk.path.symlink_to(f"/proc/self/fd/{removed.fileno()}")
+        desk.add(opaque(2))
+        desk.path.unlink(missing_ok=True)
+    desk.add(opaque(3), t=BASE + 10**9)
+    gap, event = desk.read()
+    assert isinstance(gap, Gap) and (gap.events, gap.reason) == (1, "no such file or directory")
+    assert isinstance(event, Opaque) and event.t == 3
+    desk.writer.close(BASE + 10**9)
+
+
+def test_discarding_what_was_never_written_or_is_gone_already_is_nothing(tmp_path: Path) -> None:
+    Desk(tmp_path / "none.msgpack").writer.discard()
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    desk.path.unlink()
+    desk.writer.discard()
+    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DEADLINE = 20.0  # seconds for any single wait; only a failing test gets there
+DEADLINE = 60.0  # seconds for any single wait; only a failing test gets there
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -37,6 +37,9 @@ class Peer:
         self.sock = sock
         self.sent = bytearray()
         self.received = bytearray()
+
+    def __del__(self) -> None:
+        self.sock.close()  # a test lets go of its peers
 
     def send(self, *parts: bytes) -> None:
         """Send each part with a `send` of its own."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import wsproxy
+from tests.strict import complaints
 from wsproxy.analysis import exactness
 
 from .raw import ACCEPTED, DEADLINE, Peer, RawServer, upgrade
@@ -101,6 +102,7 @@ class RelayProcess:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        assert not [line for line in self.stderr if "Traceback" in line or complaints(line)], self.stderr
 
     # --- its life ----------------------------------------------------------------------------------------------------
 

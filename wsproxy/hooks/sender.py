@@ -174,6 +174,7 @@ class Sender:
                 self._tell(f"{type(error).__name__}: {error}")
                 self._closing.wait(self._back_off)
             if self._closing.is_set() and self._queue.empty():
+                self.relay.forget()
                 return
 
     def _next_batch(self) -> list[Item]:

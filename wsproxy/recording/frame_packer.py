@@ -77,7 +77,7 @@ class FramePacker:
             elif type(event) is Part:
                 middle = _TIME_NEXT + _TIME.pack(event.t - base) + _pack("offset") + _pack(event.offset)
                 out += (self._of(_PART), middle + _PAYLOAD + _bin_head(len(event.payload)), event.payload)
-            elif type(event) is Piece:
+            elif type(event) is Piece:  # pragma: no branch - nothing else comes here
                 middle = _TIME_NEXT + _TIME.pack(event.t - base) + _pack("exchange") + _pack(event.exchange)
                 out += (self._of(_PIECE), middle + _pack("raw") + _pack(event.raw))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import resource
 import time
@@ -35,6 +36,8 @@ def run(main: Callable[[Poller], Coroutine[Any, Any, None]]) -> None:
     """Run `main(poller)` on an event loop whose selector is that poller."""
     poller = Poller()
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(poller)) as runner:
+        # Python's development mode remarks on each step of over 0.1 s. Starting is one, and standard error is for trouble.
+        runner.get_loop().slow_callback_duration = math.inf
         runner.run(main(poller))
 
 

@@ -8,6 +8,7 @@ the selector asks select about the epoll when a timer is near, and epoll as ever
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 import selectors
 from collections.abc import Coroutine
@@ -32,4 +33,7 @@ class PreciseSelector(selectors.EpollSelector):
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on such a loop."""
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(PreciseSelector())) as runner:
+        runner.get_loop().slow_callback_duration = (
+            math.inf
+        )  # in development mode: reading a long recording is no trouble
         return runner.run(main)
