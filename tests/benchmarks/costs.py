@@ -1,9 +1,9 @@
 """What a command costs as a process of its own, and the one table in which that is shown.
 
-Strategy: the kernel tells time and memory of a child that was waited for. Its peak of memory counts from the fork, when it still is its parent, so
-a command is started by a small process (`one_run.py`) and not by the benchmark. What a command prints, and the status that it ends with, must be what the
-recording makes it say; time decides nothing. Columns of a row are compared within one round, seconds apart: `×` is the median of the rounds' ratios
-to the row's first command.
+Strategy: the kernel tells time and memory of a child that was waited for. Its peak of memory counts from the fork, when it still is its parent,
+so a command is started by a small process (`one_run.py`) and not by the benchmark. What a command prints, and the status that it ends with, must
+be what the recording makes it say; time decides nothing. Commands of a row are compared within one round, seconds apart: `×` is the median of
+the rounds' ratios to the row's first command.
 """
 
 from __future__ import annotations
@@ -89,4 +89,6 @@ class Costs:
                     f"  {what:<26} {statistics.median(cost.wall for cost in costs):8.2f} {statistics.median(cpu):8.2f} {min(cpu):8.2f}"
                     f" {statistics.median(ratios):8.2f} {max(cost.mib for cost in costs):6.0f}"
                 )
-        print("medians of the rounds; the interpreter's start and imports included; × is of CPU, MiB the peak of one process")
+        print(
+            "medians of the rounds; the interpreter's start and imports included; × is of CPU, MiB the peak of one process"
+        )

@@ -1,8 +1,8 @@
 """Recordings of any length for the benchmarks of reading: streams that went well, that lost everything, with hooks everywhere and with none.
 
 Strategy: the relay's own packers, a real deflate stream per direction, chunks of some 400 bytes no two of which are alike. One row of `SHAPES` per
-kind; each gives the events of one chunk after the other. Totals and trailer hold what they should, so `wsproxy verify` accepts every one. `write_bulk`
-makes a few large frames in place of many small ones, in parts as the relay reads them; `write_folder` many short recordings.
+kind; each gives the events of one chunk after the other. Totals and trailer hold what they should, so `wsproxy verify` accepts every one.
+`write_bulk` makes a few large frames in place of many small ones, in parts as the relay reads them; `write_folder` many short recordings.
 """
 
 from __future__ import annotations

@@ -121,6 +121,7 @@ def rows(
     order: str = "time",
     limit: int | None = None,
     on_trouble: Callable[[RecordingError], None] = lambda _: None,
+    on_read: Callable[[Entry], None] = lambda _: None,
 ) -> Iterator[Row]:
     """The rows that are wanted, the last of their order last.
 
@@ -129,16 +130,17 @@ def rows(
         order: one of ORDERS.
         limit: only that many: the last.
         on_trouble: called with what cannot be read.
+        on_read: called with each file that was looked into, wanted or not.
     """
     wanted = [entry for entry in entries if choice.admits(entry)]
     if order in _OF_ENTRIES:
         wanted.sort(key=_OF_ENTRIES[order])
     if order in _OF_ROWS:
-        found = sorted(_read(wanted, choice, on_trouble), key=_OF_ROWS[order])
+        found = sorted(_read(wanted, choice, on_trouble, on_read), key=_OF_ROWS[order])
         return iter(found if limit is None else found[-limit:])
     if limit is not None:
-        return reversed(list(islice(_read(reversed(wanted), choice, on_trouble), limit)))
-    return _read(wanted, choice, on_trouble)
+        return reversed(list(islice(_read(reversed(wanted), choice, on_trouble, on_read), limit)))
+    return _read(wanted, choice, on_trouble, on_read)
 
 
 _OF_ENTRIES: dict[str, Callable[[Entry], Any]] = {
@@ -151,12 +153,19 @@ _OF_ROWS: dict[str, Callable[[Row], Any]] = {
 }
 
 
-def _read(entries: Iterable[Entry], choice: Choice, on_trouble: Callable[[RecordingError], None]) -> Iterator[Row]:
+def _read(
+    entries: Iterable[Entry],
+    choice: Choice,
+    on_trouble: Callable[[RecordingError], None],
+    on_read: Callable[[Entry], None],
+) -> Iterator[Row]:
     for entry in entries:
         try:
             found = row(entry)
+            wanted = choice.admits_row(found)
         except RecordingError as error:
             on_trouble(error)
             continue
-        if choice.admits_row(found):
+        on_read(entry)
+        if wanted:
             yield found

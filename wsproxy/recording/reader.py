@@ -57,6 +57,8 @@ class Recording:
         self.path = Path(path)
         #: How the recording ends; known after `events()` was read to its end.
         self.ending: Ending | None = None
+        #: Called with how many bytes have been read, block by block, whenever the recording is read.
+        self.on_read: Callable[[int], None] | None = None
         try:
             for _, m in self._maps(None):
                 self.header: Header = read_header(m)
@@ -171,6 +173,8 @@ class Recording:
                     time.sleep(_POLL)
                     continue
                 fed += len(block)
+                if self.on_read is not None:
+                    self.on_read(fed)
                 try:
                     unpacker.feed(block)
                     for m in unpacker:
