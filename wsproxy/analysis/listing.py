@@ -14,7 +14,8 @@ from typing import Any
 
 from ..errors import RecordingError
 from ..recording.catalogue import Entry
-from ..recording.ends import ends
+from ..recording.ends import HEAD, SHORT_HEAD, SHORT_TAIL, TAIL, ends
+from ..recording.format import Header
 from ..recording.reader import Ending, Recording
 from .outcome import Outcome, outcome, outcome_of_ends
 
@@ -62,18 +63,21 @@ class Row:
 
 def row(entry: Entry) -> Row:
     """Read what a recording comes to. Raises RecordingError."""
-    try:
-        short = ends(entry.path)
-    except OSError as error:
-        raise RecordingError(f"{entry.path}: {(error.strerror or str(error)).lower()}") from None
-    figures = None if short is None else outcome_of_ends(short)
-    if short is not None and figures is not None:
-        header, ending = short.header, Ending("finished", entry.size, 0, None)
-    else:
-        recording = Recording(entry.path)
-        header, figures = recording.header, outcome(recording.events())
-        assert recording.ending is not None
-        ending = recording.ending
+    for sizes in ((SHORT_HEAD, SHORT_TAIL), (HEAD, TAIL)):
+        try:
+            short = ends(entry.path, *sizes)
+        except OSError as error:
+            raise RecordingError(f"{entry.path}: {(error.strerror or str(error)).lower()}") from None
+        figures = None if short is None else outcome_of_ends(short)
+        if short is not None and figures is not None:
+            return _row(entry, short.header, figures, Ending("finished", entry.size, 0, None))
+    recording = Recording(entry.path)
+    figures = outcome(recording.events())
+    assert recording.ending is not None
+    return _row(entry, recording.header, figures, recording.ending)
+
+
+def _row(entry: Entry, header: Header, figures: Outcome, ending: Ending) -> Row:
     return Row(entry, header.stream_id or entry.stream, header.start_wall_ns, figures, ending)
 
 
