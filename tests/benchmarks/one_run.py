@@ -10,7 +10,7 @@ import sys
 import time
 
 start = time.monotonic()
-pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
 _, status = os.waitpid(pid, 0)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(
