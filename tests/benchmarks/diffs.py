@@ -10,11 +10,9 @@ for each process; whether the answer is right decides the exit status, time neve
 from __future__ import annotations
 
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,9 +22,9 @@ import click
 from wsproxy.recording.format import Header, pack_event, pack_header
 from wsproxy.wire.events import S2C
 
+from .costs import WSPROXY, Command, Costs
 from .long_recordings import STEP_NS, Wire, chunk
 from .peers import ROOT
-from .reading import WSPROXY, measured
 
 MESSAGES = 100_000
 EDITED = 0.01
@@ -87,9 +85,7 @@ def as_lines(recording: Path) -> Path:
 @click.option("--smoke", is_flag=True, help="Short recordings: the answers are right. No times.")
 def main(rounds: int | None, smoke: bool) -> None:
     count = 1_000 if smoke else MESSAGES
-    cpu: dict[tuple[str, str], list[float]] = defaultdict(list)
-    peak: dict[tuple[str, str], float] = defaultdict(float)
-    problems: list[str] = []
+    costs = Costs()
     with tempfile.TemporaryDirectory(prefix="wsproxy-bench-") as name:
         a, same, edits, renamed, other = (Path(name) / f"{stem}.msgpack" for stem in ("a", "b", "c", "d", "e"))
         said = texts(count, 1)
@@ -108,33 +104,14 @@ def main(rounds: int | None, smoke: bool) -> None:
         for number in range(rounds or (1 if smoke else 5)):
             for row, (path, expected) in rows.items():
                 git = ["git", "diff", "--no-index", "--stat", str(lines[a]), str(lines[path])]
-                commands: dict[str, tuple[list[str], str | None]] = {
-                    "git": (git, None),
-                    "wsproxy": ([*WSPROXY, "diff", "--summary", str(a), str(path)], expected),
-                }
-                for what, (command, words) in commands.items():
-                    seconds, mib, wrong = measured(command, words)
-                    cpu[row, what].append(seconds)
-                    peak[row, what] = max(peak[row, what], mib)
-                    problems += [wrong] if wrong else []
+                wsproxy = [*WSPROXY, "diff", "--summary", str(a), str(path)]
+                costs.run(row, {"git": Command(git), "wsproxy": Command(wsproxy, expected)})
             click.echo(f"round {number + 1}", err=True)
         if not smoke:
-            show(list(rows), cpu, peak)
-    for problem in problems:
+            costs.show()
+    for problem in costs.problems:
         click.echo(problem, err=True)
-    sys.exit(1 if problems else 0)
-
-
-def show(rows: list[str], cpu: dict[tuple[str, str], list[float]], peak: dict[tuple[str, str], float]) -> None:
-    for row in rows:
-        for what in ("git", "wsproxy"):
-            took = cpu[row, what]
-            ratio = statistics.median(one / git for one, git in zip(took, cpu[row, "git"], strict=True))
-            print(
-                f"{row:<24} {what:<8} CPU {statistics.median(took):6.2f} s   best {min(took):6.2f} s   "
-                f"× git {ratio:6.2f}   peak {peak[row, what]:5.0f} MiB"
-            )
-    print(f"{MESSAGES:,} messages against as many; medians of the rounds; the interpreter's start and imports included")
+    sys.exit(1 if costs.problems else 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What reading recordings costs at least: read, unpack, inflate, parse the JSON, and think nothing of it."""
+"""`floor.py [--parse] FILES`: what reading recordings costs at least: read and unpack; with --parse inflate and parse the JSON too."""
 
 import json
 import sys
@@ -6,11 +6,12 @@ import zlib
 
 import msgpack
 
-for path in sys.argv[1:]:
+parse = "--parse" in sys.argv
+for path in sys.argv[1 + parse :]:
     inflaters: dict[object, object] = {}
     with open(path, "rb") as file:
         for event in msgpack.Unpacker(file, raw=False, strict_map_key=False, read_size=1 << 18):
-            if event["kind"] == "frame" and event["opcode"] == 1:
+            if parse and event["kind"] == "frame" and event["opcode"] == 1:
                 data = event["payload"]
                 if event["rsv"]:
                     inflater = inflaters.setdefault(event["dir"], zlib.decompressobj(-15))

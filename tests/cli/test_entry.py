@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from wsproxy.cli import _COMMANDS
 
-from .command import DEADLINE, assert_trouble, wsproxy
+from .command import DEADLINE, SAMPLES, assert_trouble, wsproxy
 
 COMMANDS = tuple(_COMMANDS)
 HEAVY = ("aiohttp", "uvloop", "litellm", "rich", "msgpack", "websockets")
@@ -55,6 +57,57 @@ def test_help_loads_nothing_that_it_does_not_need() -> None:
         f"print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert done.stderr.split() == []
+
+
+# What a command that only reads has no use for: servers and clients, other processes, tests, and what they bring along.
+NOT_READING = (
+    *(
+        "aiohttp",
+        "asyncio",
+        "uvloop",
+        "litellm",
+        "h11",
+        "ssl",
+        "multiprocessing",
+        "hypothesis",
+        "pytest",
+        "difflib",
+        "unittest",
+    ),
+    *(
+        "wsproxy.relay",
+        "wsproxy.replay",
+        "wsproxy.demo",
+        "wsproxy.doctor",
+        "wsproxy.hooks",
+        "rich.progress",
+        "click.shell_completion",
+    ),
+)
+NOT_MASKING = ("websockets", "importlib.metadata", "email", "zipfile", "socket", "tempfile")
+SMALL = str(SAMPLES / "allowed.msgpack")
+LOADS_NOTHING_OF = {
+    "ls": (["ls", str(SAMPLES)], (*NOT_READING, *NOT_MASKING, "wsproxy.analysis.diff", "wsproxy.analysis.diagnose")),
+    "show": (["show", SMALL], (*NOT_READING, *NOT_MASKING, "wsproxy.analysis.diff", "wsproxy.analysis.diagnose")),
+    "trace": (["trace", SMALL], (*NOT_READING, *NOT_MASKING, "wsproxy.analysis.diff", "wsproxy.analysis.diagnose")),
+    "diagnose": (["diagnose", SMALL], (*NOT_READING, *NOT_MASKING, "wsproxy.analysis.diff", "wsproxy.analysis.trace")),
+    "diff": (["diff", SMALL, SMALL], (*NOT_READING, "websockets", "importlib.metadata", "zipfile")),
+    "verify": (["verify", SMALL], (*NOT_READING, "wsproxy.analysis.diff", "wsproxy.analysis.diagnose")),
+}
+
+
+@pytest.mark.parametrize("name", LOADS_NOTHING_OF)
+def test_a_command_loads_nothing_that_it_does_not_use(name: str) -> None:
+    args, unused = LOADS_NOTHING_OF[name]
+    code = (
+        "import sys, wsproxy.cli\n"
+        f"try:\n    wsproxy.cli.main({args!r})\n"
+        "except SystemExit:\n    pass\n"
+        f"print(*[name for name in {unused!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert done.stdout
     assert done.stderr.split() == []
 
 

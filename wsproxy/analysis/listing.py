@@ -14,7 +14,8 @@ from typing import Any
 
 from ..errors import RecordingError
 from ..recording.catalogue import Entry
-from ..recording.ends import ends
+from ..recording.ends import HEAD, SHORT_HEAD, SHORT_TAIL, TAIL, ends
+from ..recording.format import Header
 from ..recording.reader import Ending, Recording
 from .outcome import Outcome, outcome, outcome_of_ends
 
@@ -62,18 +63,21 @@ class Row:
 
 def row(entry: Entry) -> Row:
     """Read what a recording comes to. Raises RecordingError."""
-    try:
-        short = ends(entry.path)
-    except OSError as error:
-        raise RecordingError(f"{entry.path}: {(error.strerror or str(error)).lower()}") from None
-    figures = None if short is None else outcome_of_ends(short)
-    if short is not None and figures is not None:
-        header, ending = short.header, Ending("finished", entry.size, 0, None)
-    else:
-        recording = Recording(entry.path)
-        header, figures = recording.header, outcome(recording.events())
-        assert recording.ending is not None
-        ending = recording.ending
+    for sizes in ((SHORT_HEAD, SHORT_TAIL), (HEAD, TAIL)):
+        try:
+            short = ends(entry.path, *sizes)
+        except OSError as error:
+            raise RecordingError(f"{entry.path}: {(error.strerror or str(error)).lower()}") from None
+        figures = None if short is None else outcome_of_ends(short)
+        if short is not None and figures is not None:
+            return _row(entry, short.header, figures, Ending("finished", entry.size, 0, None))
+    recording = Recording(entry.path)
+    figures = outcome(recording.events())
+    assert recording.ending is not None
+    return _row(entry, recording.header, figures, recording.ending)
+
+
+def _row(entry: Entry, header: Header, figures: Outcome, ending: Ending) -> Row:
     return Row(entry, header.stream_id or entry.stream, header.start_wall_ns, figures, ending)
 
 
@@ -121,6 +125,7 @@ def rows(
     order: str = "time",
     limit: int | None = None,
     on_trouble: Callable[[RecordingError], None] = lambda _: None,
+    on_read: Callable[[Entry], None] = lambda _: None,
 ) -> Iterator[Row]:
     """The rows that are wanted, the last of their order last.
 
@@ -129,16 +134,17 @@ def rows(
         order: one of ORDERS.
         limit: only that many: the last.
         on_trouble: called with what cannot be read.
+        on_read: called with each file that was looked into, wanted or not.
     """
     wanted = [entry for entry in entries if choice.admits(entry)]
     if order in _OF_ENTRIES:
         wanted.sort(key=_OF_ENTRIES[order])
     if order in _OF_ROWS:
-        found = sorted(_read(wanted, choice, on_trouble), key=_OF_ROWS[order])
+        found = sorted(_read(wanted, choice, on_trouble, on_read), key=_OF_ROWS[order])
         return iter(found if limit is None else found[-limit:])
     if limit is not None:
-        return reversed(list(islice(_read(reversed(wanted), choice, on_trouble), limit)))
-    return _read(wanted, choice, on_trouble)
+        return reversed(list(islice(_read(reversed(wanted), choice, on_trouble, on_read), limit)))
+    return _read(wanted, choice, on_trouble, on_read)
 
 
 _OF_ENTRIES: dict[str, Callable[[Entry], Any]] = {
@@ -151,12 +157,19 @@ _OF_ROWS: dict[str, Callable[[Row], Any]] = {
 }
 
 
-def _read(entries: Iterable[Entry], choice: Choice, on_trouble: Callable[[RecordingError], None]) -> Iterator[Row]:
+def _read(
+    entries: Iterable[Entry],
+    choice: Choice,
+    on_trouble: Callable[[RecordingError], None],
+    on_read: Callable[[Entry], None],
+) -> Iterator[Row]:
     for entry in entries:
         try:
             found = row(entry)
+            wanted = choice.admits_row(found)
         except RecordingError as error:
             on_trouble(error)
             continue
-        if choice.admits_row(found):
+        on_read(entry)
+        if wanted:
             yield found

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _NUMBERED = 9  # @last, @2 … @9
 _OFFERED = 500  # stream ids
@@ -11,6 +15,8 @@ _OFFERED = 500  # stream ids
 
 def complete_rec(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The recordings that `incomplete` may become."""
+    from click.shell_completion import CompletionItem
+
     from ..errors import RecordingError
     from ..recording.catalogue import catalogue
 
@@ -31,6 +37,8 @@ def complete_rec(context: click.Context, parameter: click.Parameter, incomplete:
 
 def complete_folder(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """A folder."""
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(incomplete, type="dir")]
 
 

@@ -25,6 +25,7 @@ from ..render.jsonl import dump
 from ..render.screen import Line, Screen
 from .completing import complete_rec
 from .git_call import GitCall, git_call
+from .progress import Progress
 
 _WIDE = 140  # cells of a terminal from which on both sides stand beside each other
 _NARROW = 40  # cells that are taken, however small the terminal is
@@ -100,7 +101,9 @@ def command(recs: tuple[str, ...], **options: Any) -> int:
     screen = Screen()
     if len(recs) > 2:
         return _many(recs, folder, compared, _view(screen, options), screen, as_json=options["json"])
-    made = diff(open_recording(recs[0], folder), open_recording(recs[1], folder), compared)
+    with Progress() as progress:
+        a, b = (progress.watch(open_recording(rec, folder)) for rec in recs)
+        made = diff(a, b, compared)
     if options["json"]:
         _print_objects(made, options)
         return made.exit_status
@@ -160,16 +163,32 @@ def _print_objects(made: Diff, options: dict[str, Any]) -> None:
 
 def _many(recs: tuple[str, ...], folder: str, compared: Options, view: View, screen: Screen, *, as_json: bool) -> int:
     """Each with the first; one that cannot be read is said and passed over."""
+    with Progress(len(recs) - 1) as progress:
+        return _each(recs, folder, compared, view, screen, progress, as_json=as_json)
+
+
+def _each(
+    recs: tuple[str, ...],
+    folder: str,
+    compared: Options,
+    view: View,
+    screen: Screen,
+    progress: Progress,
+    *,
+    as_json: bool,
+) -> int:
     first = open_recording(recs[0], folder)
     found: list[Compared] = []
     status = 0
     for rec in recs[1:]:
         try:
-            made = diff(first, open_recording(rec, folder), compared)
+            made = diff(first, progress.watch(open_recording(rec, folder)), compared)
         except RecordingError as error:
-            click.echo(f"wsproxy: {error}", err=True)
+            progress.says(f"wsproxy: {error}")
             status = 2
             continue
+        progress.finish_one()
+        progress.shows()
         status = max(status, made.exit_status)
         one = Compared.of(made, made.b.path or rec)
         if as_json:

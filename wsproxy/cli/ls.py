@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..analysis.listing import ORDERS, rows
+from ..errors import RecordingError
 from ..recording.catalogue import catalogue
 from ..render.jsonl import dump
 from ..render.listing import head_line, listing_line, listing_object
@@ -14,6 +15,7 @@ from ..render.screen import Screen
 from ..secrets.masking import mask_text
 from .choosing import choice, choosing
 from .completing import complete_folder
+from .progress import Progress
 
 
 @click.command(
@@ -43,12 +45,15 @@ def command(folder: str, sort: str, limit: int | None, as_json: bool, **options:
         click.echo(f"no recordings in {folder} yet; 'wsproxy record' or 'wsproxy demo' makes some", err=True)
     elif not as_json:
         screen.print(head_line(screen.width, by_size=by_size))
-    for found in rows(
-        entries, chosen, sort, limit, lambda error: click.echo(f"wsproxy: {mask_text(str(error))}", err=True)
-    ):
-        figures = (found.stream, found.start_wall_ns, found.outcome, found.ending)
-        if as_json:
-            click.echo(dump(listing_object(found.entry.path, *figures, size=found.entry.size)))
-        else:
-            screen.print(listing_line(*figures, screen.width, size=found.entry.size if by_size else None))
+    with Progress(len(entries)) as progress:
+
+        def complain(error: RecordingError) -> None:
+            progress.says(f"wsproxy: {mask_text(str(error))}")
+
+        for found in progress.until_shown(rows(entries, chosen, sort, limit, complain, progress.finish_one)):
+            figures = (found.stream, found.start_wall_ns, found.outcome, found.ending)
+            if as_json:
+                click.echo(dump(listing_object(found.entry.path, *figures, size=found.entry.size)))
+            else:
+                screen.print(listing_line(*figures, screen.width, size=found.entry.size if by_size else None))
     return 0

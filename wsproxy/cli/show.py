@@ -17,6 +17,7 @@ from ..render.jsonl import dump, item_object
 from ..render.screen import Line, Screen
 from ..render.timeline import Timeline
 from .completing import complete_rec
+from .progress import Progress
 
 
 @click.command(
@@ -71,11 +72,19 @@ def command(rec: str, folder: str, only: str | None, **options: Any) -> int:
     if not follow:
         numbered = in_time_order(numbered)
     chosen = Selection(only, grep, tuple(options["types"])).of(numbered)
-    screen = Screen()
+    with Progress() as progress:
+        if not follow:
+            progress.watch(recording)
+        _show(recording, progress.until_shown(chosen), options)
+    return 0
+
+
+def _show(recording: Recording, chosen: Iterable[Item], options: dict[str, Any]) -> None:
+    screen, follow = Screen(), options["follow"]
     if options["as_json"]:
         for number, item in chosen:
             click.echo(dump(item_object(number, item, secrets=options["show_secrets"])))
-        return 0
+        return
     timeline = Timeline(screen.width, secrets=options["show_secrets"], full=options["full"], hex=options["hex"])
     lines = _lines(recording, chosen, timeline)
     if follow or options["no_pager"]:
@@ -85,7 +94,6 @@ def command(rec: str, folder: str, only: str | None, **options: Any) -> int:
                 screen.flush()
     else:
         screen.page(lines)
-    return 0
 
 
 def _lines(recording: Recording, chosen: Iterable[Item], timeline: Timeline) -> Iterator[Line]:

@@ -13,6 +13,7 @@ from ..render.lanes import trace_lines
 from ..render.screen import Screen
 from ..secrets.masking import mask_json
 from .completing import complete_rec
+from .progress import Progress
 
 
 @click.command(
@@ -48,7 +49,8 @@ def command(
     if sum((chunk is not None, grep is not None, blocked)) > 1:
         raise click.UsageError("--chunk, --grep and --blocked each choose a chunk: give one of them")
     gc.set_threshold(100_000)  # a journey is all tuples that stay: looking for cycles in them took 0.4 s of 2
-    result = trace(open_recording(rec, folder), chunk=chunk, grep=grep, blocked=blocked)
+    with Progress() as progress:
+        result = trace(progress.watch(open_recording(rec, folder)), chunk=chunk, grep=grep, blocked=blocked)
     if as_json:
         for line in result.to_json():
             click.echo(dump(line if show_secrets else mask_json(line)))

@@ -12,6 +12,7 @@ from ..render.jsonl import dump
 from ..render.screen import Screen
 from ..secrets.masking import mask_text
 from .completing import complete_rec
+from .progress import Progress
 
 
 @click.command(
@@ -35,25 +36,32 @@ def command(recs: tuple[str, ...], folder: str, as_json: bool) -> int:
     The wire bytes are rebuilt from the events and hashed; the relay hashed them as it read them. Equal digests mean: nothing was lost,
     changed or misread between the socket and the file.
     """
+    with Progress(len(recs)) as progress:
+        return _verify(recs, folder, progress, as_json=as_json)
+
+
+def _verify(recs: tuple[str, ...], folder: str, progress: Progress, *, as_json: bool) -> int:
     screen = Screen()
     worst = 0
     for rec in recs:
         try:
-            recording = open_recording(rec, folder)
+            recording = progress.watch(open_recording(rec, folder))
             result = check(recording.events())
         except RecordingError as error:
             if len(recs) == 1:
                 raise click.ClickException(str(error)) from None
-            click.echo(f"wsproxy: {mask_text(str(error))}", err=True)
+            progress.says(f"wsproxy: {mask_text(str(error))}")
             worst = 2
             continue
         ending = recording.ending
         assert ending is not None
+        progress.shows()
         if as_json:
             click.echo(dump(verdict_object(str(recording.path), result, ending)))
         else:
             for line in verdict_lines(str(recording.path), result, ending):
                 screen.print(line)
+        progress.finish_one()
         if ending.state != "finished" or result.problems:
             worst = max(worst, 1)
     return worst

@@ -18,7 +18,8 @@ import msgpack
 from .format import Event, FormatError, Header, Trailer, read_event, read_header
 
 HEAD, TAIL = 32 << 10, 16 << 10  # bytes that are read of either end
-WHOLE = 2 * (HEAD + TAIL)  # a file up to this size is as quick to read whole
+SHORT_HEAD, SHORT_TAIL = 8 << 10, 4 << 10  # that are tried first: they suffice of most streams
+WHOLE = 2 * (HEAD + TAIL)  # a file up to twice what is read of it is as quick to read whole
 _KIND = b"\xa4kind"
 _TRAILER = _KIND + b"\xa7trailer"
 
@@ -32,15 +33,20 @@ class Ends(NamedTuple):
     trailer: Trailer
 
 
-def ends(path: str | os.PathLike[str]) -> Ends | None:
-    """Read both ends of a recording; None where that does not suffice. Raises OSError."""
+def ends(path: str | os.PathLike[str], head_size: int = HEAD, tail_size: int = TAIL) -> Ends | None:
+    """Read both ends of a recording; None where that does not suffice. Raises OSError.
+
+    Args:
+        head_size: bytes that are read of the start.
+        tail_size: bytes that are read of the end.
+    """
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        if size <= WHOLE:
+        if size <= 2 * (head_size + tail_size):
             return None
-        head = file.read(HEAD)
-        file.seek(size - TAIL)
-        tail = file.read(TAIL)
+        head = file.read(head_size)
+        file.seek(size - tail_size)
+        tail = file.read(tail_size)
     at = tail.rfind(_TRAILER) - 1
     if at < 0:
         return None

@@ -25,6 +25,7 @@ from .format import Event, FormatError, Header, Marker, Trailer, read_event, rea
 from .messages import DEFAULT_LIMIT, Assembler, Message
 
 _BLOCK = 1 << 18
+_FIRST_BLOCK = 1 << 14  # for a header, or a short recording: memory for a large block takes longer than reading these
 _EVENT_LIMIT = 4 << 20  # bytes of one event; small things unpack to seventy times their size
 _POLL = 0.05  # seconds between looks at a growing file
 
@@ -57,6 +58,8 @@ class Recording:
         self.path = Path(path)
         #: How the recording ends; known after `events()` was read to its end.
         self.ending: Ending | None = None
+        #: Called with how many bytes have been read, block by block, whenever the recording is read.
+        self.on_read: Callable[[int], None] | None = None
         try:
             for _, m in self._maps(None):
                 self.header: Header = read_header(m)
@@ -158,10 +161,11 @@ class Recording:
             max_map_len=1 << 17,
         )
         fed = offset = 0
+        size = _FIRST_BLOCK
         with open(self.path, "rb", buffering=0) as file:
             while True:
                 try:
-                    block = file.read(_BLOCK)
+                    block = file.read(size)
                 except OSError as error:
                     raise RecordingError(f"{self.path}: {(error.strerror or str(error)).lower()}") from None
                 if not block:
@@ -171,6 +175,9 @@ class Recording:
                     time.sleep(_POLL)
                     continue
                 fed += len(block)
+                size = min(4 * size, _BLOCK)
+                if self.on_read is not None:
+                    self.on_read(fed)
                 try:
                     unpacker.feed(block)
                     for m in unpacker:

@@ -16,8 +16,6 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
-from .masking import apply_mask
-
 Dir: TypeAlias = Literal["c2s", "s2c"]
 
 C2S: Dir = "c2s"
@@ -186,6 +184,8 @@ def frame_header(frame: Frame) -> bytes:
 
 def mask_at(payload: bytes, mask: bytes, offset: int) -> bytes:
     """Mask (or unmask) payload bytes that stand `offset` bytes into their frame."""
+    from .masking import apply_mask  # loading `websockets` takes 25 ms, and who only looks at a recording masks nothing
+
     turn = offset & 3
     return apply_mask(payload, mask[turn:] + mask[:turn] if turn else mask)
 

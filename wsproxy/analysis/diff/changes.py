@@ -70,6 +70,9 @@ class Changes:
             holds, renames = verdict
             if holds:
                 return (), renames
+            if not all(side.knows(entry) for side, entry in zip(self._sides, (match.a[0], match.b[0]), strict=True)):
+                x, y = ([one.value for one in some] for some in self._volatiles(match, captured))
+                return (() if x == y else (Change("changed", (), x, y),)), 0
         return self._compare(match, meeting=False)
 
     def _verdict(self, match: Match, captured: tuple[Captured, Captured]) -> tuple[bool, int]:
@@ -89,6 +92,8 @@ class Changes:
         return self._keys[0].volatiles(match.a[0], of_a), self._keys[1].volatiles(match.b[0], of_b)
 
     def _compare(self, match: Match, *, meeting: bool) -> tuple[tuple[Change, ...], int]:
+        if match.a[0].kind == "control" or match.key == "exact":
+            return (), 0  # nothing differs, and nothing is renamed
         left, right = (
             side.contents([entry.number])[entry.number]
             for side, entry in zip(self._sides, (match.a[0], match.b[0]), strict=True)
@@ -112,8 +117,6 @@ class Changes:
             renames += held
             return held
 
-        if match.a[0].kind == "control":
-            return (), 0
         if left.is_json and right.is_json:
             found = compare(left.value, right.value, equal=equal)
             if self._skip is not None:

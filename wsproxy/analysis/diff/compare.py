@@ -4,7 +4,7 @@ Strategy: read both sides, pair their entries, let volatile values meet, look in
 what the deltas spell, which stages were seen, how long the hops took, what `diagnose` says of each. The pairing is made in an order of the sides
 that their contents decide, and turned round where that is not the order asked for: so diff(A, B) and diff(B, A) are mirrors.
 
-Cost: about 12 µs a message and side where most are alike, memory for the contents up to 96 MiB a side.
+Cost: about 12 µs a message and side where most are alike; memory of some 1.1 KiB a message and side, and for contents up to 96 MiB a side.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def diff(a: Source, b: Source, options: Options | None = None) -> Diff:
     except ValueError as error:
         raise WsproxyError(f"{error} (a path is like choices[*].delta.content, headers.date or **.created)") from None
     sides = (Reading(a, options), Reading(b, options))
+    for side, other in (sides, sides[::-1]):
+        side.settle(other)
     turned = sides[0].digest > sides[1].digest
     left, right = sides[::-1] if turned else sides
     keys = tuple(Keys(side, exact=options.exact, skip=skip) for side in (left, right))

@@ -70,6 +70,9 @@ class Keys:
             data = self._reading.data(entry.number)
             if self._exact and self._skip is None:
                 found = hash((entry.label, entry.exact)), ()
+            elif not self._reading.knows(entry):
+                key, values = self._reading.masked(entry)
+                found = hash((entry.label, key)), values
             elif data is None or entry.label == "binary":
                 found = self.canonical(entry), None
             else:
@@ -81,6 +84,8 @@ class Keys:
     def canonical(self, entry: Entry) -> int:
         """The key of an entry's value."""
         found = self._canonical.get(entry.number)
+        if found is None and not self._reading.knows(entry):
+            found = self._canonical[entry.number] = self.masked(entry)
         if found is None:
             content = self._reading.contents([entry.number])[entry.number]
             found = self._canonical[entry.number] = hash((entry.label, self._of(content, entry)[0]))
@@ -106,6 +111,8 @@ class Keys:
         """
         if self._exact or captured == ():
             return []
+        if not self._reading.knows(entry):
+            return self._reading.named(captured or ())
         if captured is None:
             return self._of(self._reading.contents([entry.number])[entry.number], entry)[1]
         found = self._named.get(captured)

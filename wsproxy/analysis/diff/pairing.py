@@ -93,6 +93,7 @@ def gaps(pairs: list[tuple[int, int]], len_a: int, len_b: int) -> list[tuple[ran
 class _Pairing:
     def __init__(self, a: Reading, b: Reading, keys_a: Keys, keys_b: Keys) -> None:
         self._keys = (keys_a, keys_b)
+        self._knows = (a.knows, b.knows)
         self._like = Likeness(
             lambda entry: a.contents([entry.number])[entry.number],
             lambda entry: b.contents([entry.number])[entry.number],
@@ -126,6 +127,12 @@ class _Pairing:
             self._by_likeness([a[i] for i in gap_a], [b[j] for j in gap_b])
 
     def _by_likeness(self, a: list[Entry], b: list[Entry]) -> None:
+        known_a, known_b = ([e for e in side if knows(e)] for side, knows in zip((a, b), self._knows, strict=True))
+        if len(known_a) < len(a) or len(known_b) < len(b):
+            self.result.coarse = True
+            self.result.only_a += [entry for entry in a if not self._knows[0](entry)]
+            self.result.only_b += [entry for entry in b if not self._knows[1](entry)]
+            a, b = known_a, known_b
         taken_a: set[int] = set()
         taken_b: set[int] = set()
         for places_a, places_b in self._like.groups(a, b):

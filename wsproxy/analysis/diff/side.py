@@ -1,7 +1,9 @@
 """A recording as entries that can be paired.
 
-Strategy: one pass over the items of the view. Of each its key is kept, and its content as long as all contents fit into a bound; what does not fit is
-read again when it is asked for. Markers are counted by stage, not paired: what they hold stands in the messages.
+Strategy: one pass over the items of the view. Of each its digest is kept, and its content as long as all contents fit into a bound. Where they do
+not, what the other side has too, to the byte, needs no content: a second pass keeps the contents of the rest, within the bound again, and of all
+else the keys by which it is paired. It is read once more to be shown, and never one by one. Markers are counted by stage, not paired: what they
+hold stands in the messages.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from ...wire.events import C2S, End, Frame, Opaque, Part, Piece, Request, Respon
 from ...wire.http1 import head_fields
 from ..journey.reading import Source
 from ..pipeline import TYPES
+from . import volatile
 from .model import Content, Entry, Options, Side
+from .volatile import Volatile
 
 KEPT = 96 << 20  # bytes of contents that are kept per side; beyond it they are read again
 LONGEST = DEFAULT_LIMIT  # bytes of one message or body
@@ -39,6 +43,9 @@ class Reading:
         self._options = options
         self._kept: dict[int, bytes | Item] = {}
         self._size = 0
+        self._all_kept = True
+        self._masked: dict[int, tuple[int, tuple[bytes, ...]]] = {}  # of what is not kept
+        self._named: dict[tuple[bytes, ...], list[Volatile]] = {}
         self._conns: dict[int, int] = {}
         self._digest = hashlib.blake2b(digest_size=16)
         self.entries: list[Entry] = []
@@ -60,6 +67,38 @@ class Reading:
     def digest(self) -> bytes:
         """Of all contents in their order: what decides, reproducibly, which side is aligned to which."""
         return self._digest.digest()
+
+    def settle(self, other: Reading) -> None:
+        """Where not all contents could be kept: keep those that the other side lacks, and the masked keys of all others."""
+        if self._all_kept:
+            return
+        there = {(entry.exact, entry.label) for entry in other.entries}
+        wanted = {entry.number for entry in self.entries if (entry.exact, entry.label) not in there}
+        self._kept, self._size = {}, 0
+        for number, item in self._items():
+            described = None if isinstance(item, Marker) else describe(item)
+            if described is None:
+                continue
+            kind, label, data = described
+            if number in wanted and self._size < KEPT:
+                self._keep(number, item, kind, data)
+            elif kind in ("message", "body") and label != "binary":
+                key, values = volatile.masked(data)
+                if values not in self._named:
+                    self._named[values] = volatile.named(data)
+                self._masked[number] = key, values
+
+    def knows(self, entry: Entry) -> bool:
+        """Whether the content of an entry can be looked into; otherwise there are its digest and its masked key."""
+        return self._all_kept or entry.number in self._kept
+
+    def masked(self, entry: Entry) -> tuple[int, tuple[bytes, ...]]:
+        """Of an entry that cannot be looked into: as `volatile.masked` of its bytes, or its digest where it is none that has such a key."""
+        return self._masked.get(entry.number, (entry.exact, ()))
+
+    def named(self, values: tuple[bytes, ...]) -> list[Volatile]:
+        """The volatile values that a masked key left out, as `volatile.named`."""
+        return self._named.get(values, [])
 
     def contents(self, numbers: Iterable[int]) -> dict[int, Content]:
         """The contents of entries, by number."""
@@ -114,8 +153,13 @@ class Reading:
         t = item.t_end if isinstance(item, Message | HttpBody) else item.t
         self.entries.append(Entry(number, conn, item.dir, t, kind, label, hash(data), len(data)))
         if self._size < KEPT:
-            self._size += len(data) + 100
-            self._kept[number] = data if kind in ("message", "body") else item
+            self._keep(number, item, kind, data)
+        else:
+            self._all_kept = False
+
+    def _keep(self, number: int, item: Any, kind: str, data: bytes) -> None:
+        self._size += len(data) + 100
+        self._kept[number] = data if kind in ("message", "body") else item
 
 
 def describe(item: Message | HttpBody | Event) -> tuple[str, str, bytes] | None:
