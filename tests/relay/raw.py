@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DEADLINE = 60.0  # seconds for any single wait; only a failing test gets there
+DEADLINE = 40.0  # seconds for any single wait; only a failing test gets there
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10

@@ -8,6 +8,7 @@ the language stand in one table, `LANGUAGE`, which is also its help.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -146,7 +147,9 @@ def _pattern(text: str) -> re.Pattern[str]:
     if not text:
         raise SelectorError("grep: without a regular expression behind it")
     try:
-        return re.compile(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # "[[" may mean something else one day
+            return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise SelectorError(f"grep:{text}: no regular expression: {error}") from None
 
