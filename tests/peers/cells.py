@@ -89,7 +89,8 @@ class Cell:
             "closes": self.closes,
         }
         report = self.client.ask(job | wishes)
-        assert "error" not in report, report
+        relay = self.route.relay
+        assert "error" not in report, (report, relay.process.poll(), relay.stderr[-30:])
         return report
 
     def hold(self, **wishes: Any) -> tuple[Report, wsproxy.Recording]:
