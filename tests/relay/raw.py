@@ -158,7 +158,11 @@ class RawServer:
 
     def accept(self) -> Peer:
         sock, _ = self._listener.accept()
-        peer = self.dress(sock)
+        try:
+            peer = self.dress(sock)
+        except BaseException:
+            sock.close()
+            raise
         self._peers.append(peer)
         return peer
 

@@ -132,6 +132,10 @@ class TlsServer(RawServer):
 def tls_client(port: int, context: ssl.SSLContext, server_name: str = "localhost", early: bytes = b"") -> Peer:
     """A client's end of a TLS connection to a port of this machine."""
     sock = socket.create_connection(("127.0.0.1", port), DEADLINE)
-    peer = Peer(TlsSocket(sock, context, server_name, early))  # type: ignore[arg-type]
+    try:
+        peer = Peer(TlsSocket(sock, context, server_name, early))  # type: ignore[arg-type]
+    except BaseException:
+        sock.close()
+        raise
     peer.sent += early
     return peer

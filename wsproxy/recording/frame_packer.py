@@ -13,25 +13,24 @@ from typing import Any
 import msgpack
 
 from ..wire.events import OP_CLOSE, Dir, Frame, Part, Piece, WireEvent
-from ..wire.masking import apply_mask
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
 
 _INT64 = b"\xd3"
 _TIME = struct.Struct(">q")
-_MASK, _NO_MASK, _PAYLOAD = _pack("mask") + b"\xc4\x04", _pack("mask") + _pack(None), _pack("payload")
+MASK, _NO_MASK, _PAYLOAD = _pack("mask") + b"\xc4\x04", _pack("mask") + _pack(None), _pack("payload")
 _PLAIN = _NO_MASK + _PAYLOAD
 _BIN8, _BIN16, _BIN32 = b"\xc4", b"\xc5", b"\xc6"
 # Everything of a frame's map that changes from frame to frame, up to the payload: time, mask, payload's length. One pack call
 # instead of six appends: 0.4 µs less per frame.
-_PAYLOAD8, _PAYLOAD16, _PAYLOAD32 = _PAYLOAD + _BIN8, _PAYLOAD + _BIN16, _PAYLOAD + _BIN32
-_MASKED8 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD8)}sB").pack
-_MASKED16 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD16)}sH").pack
-_MASKED32 = struct.Struct(f">q{len(_MASK)}s4s{len(_PAYLOAD32)}sI").pack
-_PLAIN_8, _PLAIN_16, _PLAIN_32 = _PLAIN + _BIN8, _PLAIN + _BIN16, _PLAIN + _BIN32
-_PLAIN8 = struct.Struct(f">q{len(_PLAIN_8)}sB").pack
-_PLAIN16 = struct.Struct(f">q{len(_PLAIN_16)}sH").pack
-_PLAIN32 = struct.Struct(f">q{len(_PLAIN_32)}sI").pack
+PAYLOAD8, PAYLOAD16, _PAYLOAD32 = _PAYLOAD + _BIN8, _PAYLOAD + _BIN16, _PAYLOAD + _BIN32
+MASKED8 = struct.Struct(f">q{len(MASK)}s4s{len(PAYLOAD8)}sB").pack
+MASKED16 = struct.Struct(f">q{len(MASK)}s4s{len(PAYLOAD16)}sH").pack
+_MASKED32 = struct.Struct(f">q{len(MASK)}s4s{len(_PAYLOAD32)}sI").pack
+PLAIN_TO_8, PLAIN_TO_16, _PLAIN_TO_32 = _PLAIN + _BIN8, _PLAIN + _BIN16, _PLAIN + _BIN32
+PLAIN8 = struct.Struct(f">q{len(PLAIN_TO_8)}sB").pack
+PLAIN16 = struct.Struct(f">q{len(PLAIN_TO_16)}sH").pack
+_PLAIN32 = struct.Struct(f">q{len(_PLAIN_TO_32)}sI").pack
 
 _FRAME, _ODD_FRAME, _PART, _PIECE = (
     bytes((0x80 | keys,)) + _pack("kind") + _pack(kind)
@@ -39,7 +38,7 @@ _FRAME, _ODD_FRAME, _PART, _PIECE = (
 )
 _TIME_NEXT = _pack("t") + _INT64
 # What a first byte says, and the key of the time that follows: one table for all, where a cache in each packer cost a connection 700 bytes.
-_FIRST = tuple(
+FIRST = tuple(
     _pack("fin") + _pack(b0 >= 0x80) + _pack("rsv") + _pack(b0 >> 4 & 7) + _pack("opcode") + _pack(b0 & 15) + _TIME_NEXT
     for b0 in range(256)
 )
@@ -68,10 +67,10 @@ class FramePacker:
                 size = len(payload)
                 middle = self._middle(t - base, mask, size)
                 if size != length or form != (7 if length < 126 else 16 if length < 65536 else 64):
-                    out += (self._of(_ODD_FRAME), _FIRST[b0], middle, payload)
+                    out += (self._of(_ODD_FRAME), FIRST[b0], middle, payload)
                     out.append(_pack("length") + _pack(length) + _pack("form") + _pack(form))
                 else:
-                    out += (self._start, _FIRST[b0], middle, payload)
+                    out += (self._start, FIRST[b0], middle, payload)
                 if b0 & 15 == OP_CLOSE and self.close is None:
                     self.close = event
             elif type(event) is Part:
@@ -81,58 +80,6 @@ class FramePacker:
                 middle = _TIME_NEXT + _TIME.pack(event.t - base) + _pack("exchange") + _pack(event.exchange)
                 out += (self._of(_PIECE), middle + _pack("raw") + _pack(event.raw))
 
-    def pack_whole(self, data: bytes, t: int, out: list[bytes]) -> tuple[int, int]:
-        """Cut and pack the whole, ordinary frames that `data` begins with, as `FrameStream.feed` and `pack` together would.
-
-        The hot path: no event is made of them, which saves a third of cutting and packing (0.5 µs of a frame of 300 bytes).
-
-        Args:
-            data: bytes of this direction from the start of a frame on.
-            t: when they were read.
-
-        Returns:
-            How many bytes were taken, and how many frames they were. What is left begins with a frame that is no matter of course: one that
-            is not whole, of 64 KiB or more, written in more bytes than its length needs, or a close.
-        """
-        start = self._start
-        t -= self._base
-        pos, end, frames = 0, len(data), 0
-        while pos + 2 <= end:
-            b0 = data[pos]
-            if b0 & 15 == OP_CLOSE:
-                break
-            size = data[pos + 1]
-            masked = size >= 0x80
-            if masked:
-                size -= 0x80
-            at = pos + 2
-            if size >= 126:
-                at += 2
-                if size == 127 or at > end:
-                    break
-                size = data[pos + 2] << 8 | data[pos + 3]
-                if size < 126:
-                    break
-            if masked:
-                stop = at + 4 + size
-                if stop > end:
-                    break
-                mask = data[at : at + 4]
-                short = size < 0x100
-                middle = (
-                    _MASKED8(t, _MASK, mask, _PAYLOAD8, size) if short else _MASKED16(t, _MASK, mask, _PAYLOAD16, size)
-                )
-                out += (start, _FIRST[b0], middle, apply_mask(data[at + 4 : stop], mask))
-            else:
-                stop = at + size
-                if stop > end:
-                    break
-                middle = _PLAIN8(t, _PLAIN_8, size) if size < 0x100 else _PLAIN16(t, _PLAIN_16, size)
-                out += (start, _FIRST[b0], middle, data[at:stop])
-            frames += 1
-            pos = stop
-        return pos, frames
-
     def _of(self, kind: bytes) -> bytes:
         """The start of a map of another kind."""
         return kind + self._start[len(_FRAME) :]
@@ -141,13 +88,13 @@ class FramePacker:
     def _middle(t: int, mask: bytes | None, size: int) -> bytes:
         if mask is None:
             if size < 0x100:
-                return _PLAIN8(t, _PLAIN_8, size)
-            return _PLAIN16(t, _PLAIN_16, size) if size < 0x10000 else _PLAIN32(t, _PLAIN_32, size)
+                return PLAIN8(t, PLAIN_TO_8, size)
+            return PLAIN16(t, PLAIN_TO_16, size) if size < 0x10000 else _PLAIN32(t, _PLAIN_TO_32, size)
         if size < 0x100:
-            return _MASKED8(t, _MASK, mask, _PAYLOAD8, size)
+            return MASKED8(t, MASK, mask, PAYLOAD8, size)
         if size < 0x10000:
-            return _MASKED16(t, _MASK, mask, _PAYLOAD16, size)
-        return _MASKED32(t, _MASK, mask, _PAYLOAD32, size)
+            return MASKED16(t, MASK, mask, PAYLOAD16, size)
+        return _MASKED32(t, MASK, mask, _PAYLOAD32, size)
 
 
 def _bin_head(length: int) -> bytes:

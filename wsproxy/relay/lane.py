@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..recording.format import DirTotals, pack_event
-from ..recording.frame_packer import FramePacker
+from ..recording.whole_frames import WholeFramePacker
 from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Redacted, Superseding, WireEvent
 from ..wire.frames import FrameStream
 from .digest import LARGE, Digest
@@ -56,7 +56,7 @@ class Track:
     def __init__(self, stream: Stream, conn: int, dir: Dir) -> None:
         self._stream = stream
         self._dir: Dir = dir
-        self.packer = FramePacker(conn, dir, stream.writer.header.start_mono_ns)
+        self.packer = WholeFramePacker(conn, dir, stream.writer.header.start_mono_ns)
         self.bytes = 0
         self._frames = 0  # while events are counted
         self.redacted = 0

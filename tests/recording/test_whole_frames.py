@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsproxy.recording.frame_packer import FramePacker
+from wsproxy.recording.whole_frames import WholeFramePacker
 from wsproxy.wire.events import C2S
 from wsproxy.wire.frames import FrameStream
 from wsproxy.wire.masking import apply_mask
@@ -38,7 +39,7 @@ def in_two_steps(data: bytes, t: int) -> bytes:
 def whole(data: bytes, t: int = BASE) -> tuple[int, int, bytes]:
     """Bytes and frames that `pack_whole` took, and their msgpack."""
     out: list[bytes] = []
-    return *FramePacker(7, C2S, BASE).pack_whole(data, t, out), b"".join(out)
+    return *WholeFramePacker(7, C2S, BASE).pack_whole(data, t, out), b"".join(out)
 
 
 @settings(max_examples=300, deadline=None)
