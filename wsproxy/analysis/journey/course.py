@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ... import stages
 from ...wire.events import C2S, S2C
-from .attempt import DOWN, UP, WIRE_DOWN, WIRE_UP, Attempt, Note, Point, Sighting
+from .attempt import DOWN, UP, WIRE_DOWN, WIRE_UP, Attempt, Ended, Note, Point, Sighting
 from .chunks import BLOCKED, CONTENT, FINISH
 from .matching import Turn, align, out_of_order, turns
 
@@ -174,6 +174,12 @@ class Course:
             note = attempt.note(stage)
             points.append(Point(note.t, note.number) if note else None)
         return min((point for point in points if point), default=None)
+
+    @cached_property
+    def broke(self) -> Ended | None:
+        """When the control plane's side went away without a word."""
+        ended = self.attempt.ended.get(S2C)
+        return ended if ended is not None and self.over is None and ended.how not in ("aborted", "stopped") else None
 
     @cached_property
     def client_closed_first(self) -> bool:

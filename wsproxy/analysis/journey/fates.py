@@ -61,6 +61,8 @@ def _lost_up(course: Course, here: Sighting, stage: str, *, is_tail: bool) -> st
     if stage in (stages.WS_SENT, WIRE_UP):
         if is_tail and over is not None and here.t > over.t - BURST_NS:
             return None  # the control plane had ended: what came then is not forwarded any more
+        if is_tail and course.broke is not None and here.t > course.broke.t - BURST_NS:
+            return None  # it was on its way when the connection broke: that is the finding
         return "chunk-not-forwarded"
     code = "not-read-by-endpoint" if stage == stages.ENDPOINT_CHUNK_IN else "not-read-by-policy"
     if not is_tail:
@@ -112,6 +114,8 @@ def _lost_down(course: Course, row: int, last: int) -> Fate | None:
                 dir == S2C and 0 <= point.t - here.t + RACE_NS < BURST_NS for point, dir, _ in course.attempt.foreign
             ):
                 return None  # it was sent, as something that is no message: that is the finding
+            if course.broke is not None and here.t > course.broke.t - BURST_NS:
+                return None  # as above
             code = "sent-not-on-wire" if following == WIRE_DOWN else "not-sent-by-endpoint"
             return Fate(code, following, None, here.point)
         return Fate("not-received", following, None, here.point) if here.flags & CONTENT else None
