@@ -23,6 +23,9 @@ HERE = Path(__file__).parent
 DEAR = ("litellm_pipeline", "demo", "peers")
 """Folders whose tests share what takes long to start."""
 
+TIMED = ("litellm_pipeline", "demo")
+"""Of them, those whose stories happen within a hundred milliseconds: they are not told side by side."""
+
 FLAKY_PRONE = (
     "demo/",
     "pytest_plugin/test_kept_or_not.py",
@@ -60,7 +63,8 @@ class ByPlace(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return next((folder for folder in DEAR if f"/{folder}/" in file), file)
+        folder = next((folder for folder in DEAR if f"/{folder}/" in file), file)
+        return "timed" if folder in TIMED else folder
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByPlace:
