@@ -12,46 +12,12 @@ from pathlib import Path
 import pytest
 
 from wsproxy.recording import behind
-from wsproxy.recording.disk import Disk
-from wsproxy.recording.format import Event, Gap, Late, pack_event
-from wsproxy.recording.reader import Recording
+from wsproxy.recording.format import Gap, Late
 from wsproxy.recording.writer import Durability, RecordingWriter
-from wsproxy.wire.events import C2S, Opaque
 
-from .samples import BASE, HEADER
+from .stalls import DEADLINE, Desk, end_of, stall
 
 WRITES = 400
-DEADLINE = 20.0
-
-
-class Desk:
-    """A recording on a disk, and a relay of which only one thread runs at a time: it numbers what it writes."""
-
-    def __init__(self, path: Path, durability: Durability = "every", limit: int = 1 << 20) -> None:
-        self.disk = Disk(limit)
-        self.told: list[str | None] = []
-        self.writer = RecordingWriter(
-            str(path), HEADER, durability, lambda _, sentence: self.told.append(sentence), self.disk
-        )
-        self.written = 0
-
-    def relay(self, size: int = 8) -> None:
-        number = self.written
-        raw = number.to_bytes(8, "big") * (size // 8)
-        self.written += 1
-        t = time.monotonic_ns()
-        self.writer.write([pack_event(Opaque(1, C2S, t, raw), BASE)], 1, len(raw), t)
-
-    def until_inline(self) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while self.disk.stalled:
-            assert time.monotonic() < deadline, "it never comes back"
-
-    def events(self) -> list[Event]:
-        return list(Recording(self.writer.path).events())
-
-    def numbers(self) -> list[int]:
-        return [int.from_bytes(event.raw[:8], "big") for event in self.events() if isinstance(event, Opaque)]
 
 
 @pytest.fixture(autouse=True)
@@ -78,11 +44,15 @@ def test_however_often_the_baton_changes_hands_every_event_is_there_once_and_in_
     monkeypatch.setattr(os, "write", slowly)
     desk = Desk(tmp_path / "r.msgpack", durability)
     disk, taken = desk.disk, 0
+    deadline = time.monotonic() + DEADLINE
+
+    def goes_on() -> bool:
+        return (desk.written < WRITES or taken <= 10) and time.monotonic() < deadline
 
     def stand_by() -> None:
         """Take the baton whenever it can be had, as if every write were stuck."""
         nonlocal taken
-        while desk.written < WRITES:
+        while goes_on():
             call = disk.call
             if call is not None and disk.take(call):
                 taken += 1
@@ -94,7 +64,7 @@ def test_however_often_the_baton_changes_hands_every_event_is_there_once_and_in_
 
     standby = threading.Thread(target=stand_by)
     standby.start()
-    while desk.written < WRITES:
+    while goes_on():
         for _ in range(5):
             desk.relay(40_000 if desk.written % 100 == 0 else 8)
         desk.writer.flush(time.monotonic_ns())
@@ -109,30 +79,6 @@ def test_however_often_the_baton_changes_hands_every_event_is_there_once_and_in_
     late = sum(event.events for event in desk.events() if isinstance(event, Late))
     assert 0 < late <= desk.written
     assert disk.account.late == late
-
-
-def stall(desk: Desk) -> tuple[threading.Event, threading.Thread]:
-    """The relaying thread is stuck in a call that is none of a recording's; what ends it."""
-    over, inside = threading.Event(), threading.Event()
-
-    def stuck() -> None:
-        with desk.disk.guarded():
-            inside.set()
-            over.wait()
-
-    thread = threading.Thread(target=stuck)
-    thread.start()
-    inside.wait()
-    assert desk.disk.take(desk.disk.call)
-    return over, thread
-
-
-def end_of(desk: Desk, stalled: tuple[threading.Event, threading.Thread]) -> None:
-    over, thread = stalled
-    over.set()
-    desk.disk.give_back()
-    thread.join()
-    desk.until_inline()
 
 
 def test_what_finds_the_queue_full_is_one_gap_with_true_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

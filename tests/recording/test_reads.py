@@ -101,3 +101,12 @@ def test_what_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
 def test_a_recording_is_opened_by_what_it_is_called(tmp_path: Path) -> None:
     path = write(tmp_path / file_name("s1", 10**18), [Opaque(1, C2S, 1, b"x")])
     assert open_recording("@last", tmp_path).path == open_recording("s1", tmp_path).path == path
+
+
+def test_whoever_asks_is_told_how_far_a_recording_was_read(tmp_path: Path) -> None:
+    recording = Recording(write(tmp_path / "r.msgpack", [Opaque(1, C2S, n, bytes(9000)) for n in range(20)]))
+    told: list[int] = []
+    recording.on_read = told.append
+    assert len(list(recording.events())) == 20
+    assert told == sorted(set(told)) and len(told) > 1
+    assert told[-1] == (tmp_path / "r.msgpack").stat().st_size

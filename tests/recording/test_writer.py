@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import sys
+import termios
+import threading
 from pathlib import Path
 
 import pytest
 
-from wsproxy.recording.format import Event, Gap, pack_event
+from wsproxy.recording.format import DirTotals, Event, Gap, Trailer, pack_event
 from wsproxy.recording.reader import Recording
 from wsproxy.recording.writer import Durability, RecordingWriter
 from wsproxy.wire.events import C2S, Frame, Opaque
 
 from .samples import BASE, HEADER
+from .stalls import become, descriptor
 
 DURABILITIES: tuple[Durability, ...] = ("every", "batch", "sync")
 
@@ -142,18 +147,6 @@ def test_frames_of_the_hot_path_are_written_as_they_are(tmp_path: Path) -> None:
     assert desk.read() == [frame._replace(t=5)]
 
 
-def descriptor(path: Path) -> int:
-    """The number under which this process has the file open."""
-    return next(int(fd.name) for fd in Path("/proc/self/fd").iterdir() if os.path.realpath(fd) == str(path))
-
-
-def become(fd: int, path: str | Path) -> None:
-    """Let a descriptor lead to another file."""
-    other = os.open(path, os.O_WRONLY)
-    os.dup2(other, fd)
-    os.close(other)
-
-
 @pytest.mark.parametrize("durability", DURABILITIES)
 def test_what_a_full_device_did_not_take_is_a_gap_when_it_takes_something_again(
     tmp_path: Path, durability: Durability
@@ -215,3 +208,91 @@ def test_discarding_what_was_never_written_or_is_gone_already_is_nothing(tmp_pat
     desk.path.unlink()
     desk.writer.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_asked_whether_it_was_removed_is_taken_to_be_there(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    fd = descriptor(desk.path)
+    kept = os.dup(fd)
+    os.close(fd)
+    vanished = desk.writer.vanished
+    os.dup2(kept, fd, inheritable=False)
+    os.close(kept)
+    assert not vanished
+    desk.add(opaque(2))
+    assert len(desk.read()) == 2
+    desk.writer.close(BASE)
+
+
+def test_an_error_that_comes_only_when_the_file_is_closed_is_a_gap_in_which_nothing_is_known_to_be_missing(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    os.close(descriptor(desk.path))
+    desk.writer.close(BASE + 1)
+    assert desk.trouble == [f"cannot write {desk.path}: bad file descriptor"]
+    desk.add(opaque(2))
+    desk.writer.close(BASE + 3)
+    first, gap, second = desk.read()
+    assert isinstance(gap, Gap) and (gap.events, gap.reason) == (0, "bad file descriptor")
+    assert isinstance(first, Opaque) and isinstance(second, Opaque) and (first.t, second.t) == (1, 2)
+    assert desk.trouble[1:] == [None]
+
+
+@pytest.mark.parametrize("how", ["all is written", "something is missing"])
+def test_a_finished_recording_ends_with_a_trailer_that_counts_its_gaps(tmp_path: Path, how: str) -> None:
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    if how == "something is missing":
+        fd = descriptor(desk.path)
+        become(fd, "/dev/full")
+        desk.add(opaque(2))
+        become(fd, desk.path)
+    done: list[bool] = []
+    total = DirTotals(0, 0, "")
+    desk.writer.finish(
+        lambda gaps, own: pack_event(Trailer(BASE, 2 + own, 0, gaps, 0, total, total), BASE),
+        BASE + 3,
+        lambda: done.append(Recording(desk.path).is_open()),
+    )
+    assert done == [False]
+    *before, trailer = desk.read()
+    gaps = [event.events for event in before if isinstance(event, Gap)]
+    assert isinstance(trailer, Trailer) and trailer.gaps == len(gaps)
+    assert gaps == ([1] if how == "something is missing" else [])
+    assert [sentence is None for sentence in desk.trouble] == [False, True] * len(gaps)
+
+
+def test_a_write_that_a_signal_cut_short_is_finished(tmp_path: Path) -> None:
+    """As a disk on the network may: it takes a part, and the rest when it is asked again."""
+    desk = Desk(tmp_path / "r.msgpack")
+    desk.add(opaque(1))
+    fd = descriptor(desk.path)
+    end, into = os.pipe()
+    os.dup2(into, fd, inheritable=False)
+    os.close(into)
+    full = fcntl.fcntl(end, fcntl.F_GETPIPE_SZ)
+    interrupted = threading.Event()
+
+    def pump() -> None:
+        while int.from_bytes(fcntl.ioctl(end, termios.FIONREAD, bytes(4)), sys.byteorder) < full:
+            os.sched_yield()
+        while not interrupted.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            os.sched_yield()
+        with desk.path.open("ab", buffering=0) as file:
+            while block := os.read(end, 1 << 16):
+                file.write(block)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: interrupted.set())
+    thread = threading.Thread(target=pump)
+    thread.start()
+    desk.add(opaque(2, 3 * full))
+    desk.writer.close(BASE + 2)
+    thread.join()
+    signal.signal(signal.SIGUSR1, before)
+    os.close(end)
+    assert [event.raw for event in desk.read() if isinstance(event, Opaque)] == [b"\1" * 10, b"\2" * 3 * full]
+    assert desk.trouble == []

@@ -265,8 +265,9 @@ class Behind:
         buffers = [buffer for batch in batches for buffer in batch.buffers]
         whole = Batch(buffers, events, sum(b.wire for b in batches), first.t, last.until, sum(b.gaps for b in batches))
         if writer.put(whole):
+            written = sum(batch.events for batch in batches if not batch.gaps)  # what is missing is not late
             with self._changed:
-                self._count_late(writer, events, first.t, last.until, time.monotonic_ns() - first.t)
+                self._count_late(writer, written, first.t, last.until, time.monotonic_ns() - first.t)
 
     def _closing_entries(self) -> tuple[RecordingWriter, list[Entry]] | None:
         """A recording whose lateness is over and not yet said."""

@@ -108,7 +108,7 @@ class RecordingFile:
         except OSError:
             os.close(self._fd)
             self._fd = -1
-            if not self.size:
+            if not self.size:  # pragma: no branch - only a disk on the network refuses to lock what it opened
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.path)
             raise

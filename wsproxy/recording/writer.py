@@ -124,7 +124,7 @@ class RecordingWriter(RecordingFile):
             return
         with disk.guarded(self) as guard:
             self._add(buffers, events, wire, t)
-        if guard.taken:
+        if guard.taken and self._gap is None:  # what is missing is not late
             disk.was_late(self, events, t)
         if self.news:
             self.tell()
@@ -143,8 +143,10 @@ class RecordingWriter(RecordingFile):
         """Write what a batch holds."""
         if not self._batch or (not self.disk.inline and self._goes_aside(None)):
             return
+        buffers, events, wire = self._batch, self._batch_events, self._batch_wire
+        self._empty_batch()  # before the call: whoever relays while it is stuck has a batch of its own
         with self.disk.guarded(self):
-            self._flush(t)
+            self._add(buffers, events, wire, t)
         if self.news:
             self.tell()
 
@@ -167,6 +169,7 @@ class RecordingWriter(RecordingFile):
             self._finish(trailer, t)
             self.disk.post(done)
 
+        self.flush(t)
         if not self.disk.inline and self._goes_aside(finish):
             return
         with self.disk.guarded(self):
@@ -177,6 +180,7 @@ class RecordingWriter(RecordingFile):
 
     def close(self, t: int) -> None:
         """Write what is left and close the file, without a trailer."""
+        self.flush(t)
         if not self.disk.inline and self._goes_aside(partial(self._close, t)):
             return
         with self.disk.guarded(self):
@@ -186,6 +190,7 @@ class RecordingWriter(RecordingFile):
 
     def discard(self) -> None:
         """Remove the file: what it held stands in another recording now."""
+        self._empty_batch()
         if not self.disk.inline and self._goes_aside(self._discard):
             return
         with self.disk.guarded(self):
@@ -210,10 +215,10 @@ class RecordingWriter(RecordingFile):
         """
         if self.disk.stalled:
             return  # noticed the next time
+        self._empty_batch()
         with self.disk.guarded(self):
             self._begin_again(events, wire, t)
-        if self.news:
-            self.tell()
+        self.tell()
 
     def tell(self) -> None:
         """Tell what has happened to the file. On the relaying thread."""
@@ -292,22 +297,11 @@ class RecordingWriter(RecordingFile):
             self._note(None)
 
     def _settle(self, t: int) -> None:
-        """Write what is left, and the gap if there is one and it can be: before a trailer counts."""
-        self._flush(t)
+        """Write the gap if there is one and it can be: before a trailer counts."""
         self._retry_at = 0
         if self._gap is not None:
             self._add([], 0, 0, t)
             self._retry_at = 0
-
-    def _flush(self, t: int) -> None:
-        if self._batch:
-            buffers, events, wire = self._batch, self._batch_events, self._batch_wire
-            self._empty_batch()
-            try:
-                self._append(buffers)
-            except OSError as error:
-                self._retry_at = t + RETRY_NS
-                self._lose(_reason(error), events, wire, t)
 
     def _finish(self, trailer: Callable[[int, int], bytes], t: int) -> None:
         self._settle(t)
@@ -322,7 +316,6 @@ class RecordingWriter(RecordingFile):
             self._lose(_reason(error), 0, 0, t)
 
     def _discard(self) -> None:
-        self._empty_batch()
         if self._fd >= 0:
             self._close_file()
             try:
@@ -334,11 +327,9 @@ class RecordingWriter(RecordingFile):
         self._close_file()
         self.size = self.gaps = self._retry_at = 0
         self._torn = False
-        self._empty_batch()
         self._gap = None
-        self._lose("the file was removed while it was written", events + self.own, wire, t)
-        if self._gap is not None:  # mypy takes the None above for granted
-            self._gap = self._gap._replace(t=self.header.start_mono_ns)
+        start = self.header.start_mono_ns
+        self._lose("the file was removed while it was written", events + self.own, wire, t, since=start)
         self._add([], 0, 0, t)
 
     def _note(self, sentence: str | None) -> None:
