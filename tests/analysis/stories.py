@@ -11,19 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wsproxy.recording.format import (
-    DirTotals,
-    Event,
-    Gap,
-    Header,
-    Late,
-    Marker,
-    Open,
-    Totals,
-    Trailer,
-    pack_event,
-    pack_header,
-)
+from wsproxy.recording.events import DirTotals, Event, Gap, Header, Late, Marker, Open, Totals, Trailer
+from wsproxy.recording.format import pack_event, pack_header
 from wsproxy.recording.reader import Recording
 from wsproxy.wire.events import C2S, S2C, Dir, End, Frame, Request, Response
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wsproxy import stages
 from wsproxy.analysis.diagnose import diagnose
 from wsproxy.analysis.trace import trace
-from wsproxy.recording.format import Event, Marker
+from wsproxy.recording.events import Event, Marker
 from wsproxy.render.diagnosis import diagnosis_lines, listing_line
 from wsproxy.render.jsonl import dump
 from wsproxy.render.lanes import trace_lines

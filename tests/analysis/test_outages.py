@@ -8,7 +8,7 @@ import pytest
 
 from wsproxy.analysis.diagnose import diagnose
 from wsproxy.analysis.outages import BROKE, REFUSED, TAKEN, Contact, Outage, outages
-from wsproxy.recording.format import Open
+from wsproxy.recording.events import Open
 
 from .stories import HEADER, Story, Told
 

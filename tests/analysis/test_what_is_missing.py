@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsproxy.analysis.diagnose import diagnose
-from wsproxy.recording.format import Header
+from wsproxy.recording.events import Header
 from wsproxy.recording.reader import Recording
 from wsproxy.wire.events import C2S, S2C, Body, Request, Response
 

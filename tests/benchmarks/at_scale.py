@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -111,11 +110,7 @@ def main(rounds: int, smoke: bool, only: tuple[str, ...]) -> None:
                     made[what] = Command([*WSPROXY, *args], says if smoke else None)
                 costs.run(row, made)
             click.echo(f"round {number + 1}", err=True)
-    if not smoke:
-        costs.show()
-    for problem in costs.problems:
-        click.echo(problem, err=True)
-    sys.exit(1 if costs.problems else 0)
+    costs.end(show=not smoke)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
+
+import click
 
 from .peers import ROOT
 
@@ -75,6 +77,14 @@ class Costs:
             cost, wrong = measured(command)
             self._costs[row][what].append(cost)
             self.problems += [wrong] if wrong else []
+
+    def end(self, *, show: bool) -> NoReturn:
+        """Print the table, if it is wanted, and what went wrong; exit with 1 if anything did."""
+        if show:
+            self.show()
+        for problem in self.problems:
+            click.echo(problem, err=True)
+        sys.exit(1 if self.problems else 0)
 
     def show(self) -> None:
         """The table."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import Any
 
 import click
 
-from wsproxy.recording.format import Header, pack_event, pack_header
+from wsproxy.recording.events import Header
+from wsproxy.recording.format import pack_event, pack_header
 from wsproxy.wire.events import S2C
 
 from .costs import WSPROXY, Command, Costs
@@ -107,11 +107,7 @@ def main(rounds: int | None, smoke: bool) -> None:
                 wsproxy = [*WSPROXY, "diff", "--summary", str(a), str(path)]
                 costs.run(row, {"git": Command(git), "wsproxy": Command(wsproxy, expected)})
             click.echo(f"round {number + 1}", err=True)
-        if not smoke:
-            costs.show()
-    for problem in costs.problems:
-        click.echo(problem, err=True)
-    sys.exit(1 if costs.problems else 0)
+    costs.end(show=not smoke)
 
 
 if __name__ == "__main__":

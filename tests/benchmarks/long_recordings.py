@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from wsproxy.recording.events import DirTotals, Event, Header, Marker, Open, Totals, Trailer
 from wsproxy.recording.folder import file_name
-from wsproxy.recording.format import DirTotals, Event, Header, Marker, Open, Totals, Trailer, pack_event, pack_header
+from wsproxy.recording.format import pack_event, pack_header
 from wsproxy.wire.events import C2S, S2C, Dir, End, Frame, Part, Request, Response, Superseding
 
 from .marks import CHUNK

@@ -8,7 +8,6 @@ must be what the recording's shape makes it say: that decides the exit status, t
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -54,11 +53,7 @@ def main(rounds: int | None, smoke: bool) -> None:
                     commands["trace"] = Command([*WSPROXY, "trace", *paths], "chunks")
                 costs.run(row, commands)
             click.echo(f"round {number + 1}", err=True)
-        if not smoke:
-            costs.show()
-    for problem in costs.problems:
-        click.echo(problem, err=True)
-    sys.exit(1 if costs.problems else 0)
+    costs.end(show=not smoke)
 
 
 if __name__ == "__main__":

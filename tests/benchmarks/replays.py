@@ -24,7 +24,7 @@ import wsproxy
 from tests.relay.raw import ACCEPTED, close_frame, frame, upgrade
 from tests.replay.made import CLIENT, HEADER, MS, SERVER, spoken, write
 from wsproxy import replay
-from wsproxy.recording.format import Event
+from wsproxy.recording.events import Event
 from wsproxy.replay.loop import run
 from wsproxy.wire.events import Frame
 

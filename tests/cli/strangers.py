@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 
-from wsproxy.recording.format import Event, Gap, Late, Marker, Open, Unknown
+from wsproxy.recording.events import Event, Gap, Late, Marker, Open, Unknown
 from wsproxy.wire.events import C2S, S2C, Body, Dir, End, Frame, Part, Request, Response
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\x9b1A\u202e\u2028 fake"

@@ -49,19 +49,25 @@ def in_a_terminal(*args: str | Path, stdout: str, patience: float, folder: Path,
     piped: list[bytes] = []
     taking = threading.Thread(target=lambda: piped.append(process.stdout.read() if process.stdout else b""))
     taking.start()
-    sent = b""
-    while True:
-        try:
-            block = os.read(ours, 65536)
-        except OSError:  # Linux says EIO when the last writer has gone
-            break
-        if not block:
-            break
-        sent += block
-    os.close(ours)
+    sent = until_its_end(ours)
     status = process.wait(DEADLINE)
     taking.join(DEADLINE)
     if process.stdout:
         process.stdout.close()
     output = piped[0] if stdout == "pipe" else file.read_bytes()
     return Sent(sent.decode().replace("\r\n", "\n"), output.decode(), status)
+
+
+def until_its_end(ours: int) -> bytes:
+    """What a terminal is sent until its last writer has gone; closes our end of it."""
+    sent = b""
+    while True:
+        try:
+            block = os.read(ours, 65536)
+        except OSError:  # Linux says EIO then
+            break
+        if not block:
+            break
+        sent += block
+    os.close(ours)
+    return sent

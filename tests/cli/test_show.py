@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .command import DEADLINE, SAMPLES, assert_trouble, wsproxy
+from .terminal import until_its_end
 
 LOST = SAMPLES / "blocked-lost.msgpack"
 DELIVERED = SAMPLES / "blocked-delivered.msgpack"
@@ -153,16 +154,7 @@ def _in_a_terminal(*args: str, columns: int, **environment: str) -> str:
     environment.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment)
     os.close(theirs)
-    sent = b""
-    while True:
-        try:
-            block = os.read(ours, 65536)
-        except OSError:  # Linux says EIO when the last writer has gone
-            break
-        if not block:
-            break
-        sent += block
-    os.close(ours)
+    sent = until_its_end(ours)
     assert process.wait(DEADLINE) == 0
     return sent.decode()
 

@@ -18,7 +18,7 @@ from tests.strict import complaints
 from wsproxy.demo import HARMLESS, faults
 from wsproxy.demo.outcome import Answer
 from wsproxy.demo.pipeline import Pipeline
-from wsproxy.recording.format import Event, Marker, Open
+from wsproxy.recording.events import Event, Marker, Open
 from wsproxy.recording.messages import Message
 from wsproxy.wire.events import C2S, End, Response
 

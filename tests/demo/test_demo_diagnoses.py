@@ -14,7 +14,7 @@ import wsproxy
 from wsproxy.analysis.diagnose import Diagnosis, diagnose
 from wsproxy.analysis.diagnosis.findings import CAUSES
 from wsproxy.demo import faults
-from wsproxy.recording.format import Event, Marker
+from wsproxy.recording.events import Event, Marker
 from wsproxy.recording.reader import Recording
 
 from .runs import HEALTHY, Run

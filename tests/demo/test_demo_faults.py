@@ -11,7 +11,7 @@ import pytest
 
 from wsproxy.demo import faults
 from wsproxy.demo.faulty import backend, callback, client, endpoint, policies
-from wsproxy.recording.format import Open
+from wsproxy.recording.events import Open
 from wsproxy.wire.events import C2S, S2C
 
 from .runs import HEALTHY, Run, text

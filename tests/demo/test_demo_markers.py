@@ -10,7 +10,7 @@ import pytest
 import wsproxy
 from wsproxy import stages
 from wsproxy.demo.pipeline import HARMLESS, Pipeline
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.wire.events import C2S, S2C
 
 from .runs import HEALTHY, Run

@@ -15,7 +15,7 @@ import pytest
 import wsproxy
 from tests.relay.raw import ACCEPTED, MASK, PING, Peer, RawServer, close_frame, frame, upgrade
 from tests.relay.relay_process import RelayProcess, assert_passed, assert_same, assert_whole
-from wsproxy.recording.format import Totals
+from wsproxy.recording.events import Totals
 from wsproxy.wire.events import End
 
 from .cable import Cable, NotHere, cable

@@ -39,7 +39,7 @@ import wsproxy
 from tests.strict import complaints
 from wsproxy.demo.outcome import Chunk, Folded, fold
 from wsproxy.demo.process import Part, running
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 
 from . import litellm_proxy
 from .journal import Journal

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import wsproxy
 from wsproxy.analysis.journey.chunks import unwrap
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.wire.events import C2S, S2C
 
 from .bed import Answer, Bed, Question, wsproxy_command

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wsproxy import stages
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.wire.events import C2S, S2C
 
 from .marked import CALL_SITES, NO_CODE, Stream, Streams

@@ -22,7 +22,7 @@ import pytest_asyncio
 
 import wsproxy
 from wsproxy.demo.process import Part
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 
 from .bed import Answer, Bed, relay
 from .markers_gate import Gate, Mood, failing, passing_to, silent

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from wsproxy.recording.format import VERSION
+from wsproxy.recording.events import VERSION
 
 from .inner import PLUGIN, Inner
 from .real_server import RealServer

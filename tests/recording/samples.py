@@ -11,20 +11,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from wsproxy.recording.format import (
-    DirTotals,
-    Event,
-    Gap,
-    Header,
-    Late,
-    Link,
-    Marker,
-    Open,
-    Totals,
-    Trailer,
-    pack_event,
-    pack_header,
-)
+from wsproxy.recording.events import DirTotals, Event, Gap, Header, Late, Link, Marker, Open, Totals, Trailer
+from wsproxy.recording.format import pack_event, pack_header
 from wsproxy.wire.events import C2S, S2C, Body, Dir, End, Frame, Opaque, Part, Piece, Redacted, Request, Response
 from wsproxy.wire.tap import Tap
 

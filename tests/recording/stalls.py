@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from wsproxy.recording.disk import Disk
-from wsproxy.recording.format import Event, Gap, Late, pack_event
+from wsproxy.recording.events import Event, Gap, Late
+from wsproxy.recording.format import pack_event
 from wsproxy.recording.reader import Recording
 from wsproxy.recording.writer import Durability, RecordingWriter
 from wsproxy.wire.events import C2S, Opaque

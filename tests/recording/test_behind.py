@@ -16,7 +16,8 @@ import pytest
 from wsproxy.recording import behind
 from wsproxy.recording.behind import Account, Batch, Entry
 from wsproxy.recording.disk import Disk
-from wsproxy.recording.format import DirTotals, Gap, Late, Trailer, pack_event
+from wsproxy.recording.events import DirTotals, Gap, Late, Trailer
+from wsproxy.recording.format import pack_event
 from wsproxy.recording.writer import Durability, RecordingWriter
 
 from .samples import BASE

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wsproxy.recording import behind
-from wsproxy.recording.format import Gap, Late
+from wsproxy.recording.events import Gap, Late
 from wsproxy.recording.writer import Durability, RecordingWriter
 
 from .stalls import DEADLINE, Desk, end_of, stall

@@ -8,7 +8,8 @@ import pytest
 
 from wsproxy.analysis.outcome import outcome, outcome_of_ends
 from wsproxy.recording.ends import WHOLE, ends
-from wsproxy.recording.format import DirTotals, Event, Marker, Open, Totals, Trailer, pack_event, pack_header
+from wsproxy.recording.events import DirTotals, Event, Marker, Open, Totals, Trailer
+from wsproxy.recording.format import pack_event, pack_header
 from wsproxy.recording.reader import Recording
 from wsproxy.wire.events import C2S, OP_CLOSE, S2C, Body, Dir, End, Frame, Request, Response
 

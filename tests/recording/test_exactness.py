@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from wsproxy.analysis.exactness import check
-from wsproxy.recording.format import Event, Gap, Late, Marker
+from wsproxy.recording.events import Event, Gap, Late, Marker
 from wsproxy.wire.events import C2S, S2C, Body, Frame, Opaque, Part, Piece, Request, Response
 
 from .samples import NAMES, capture, finished

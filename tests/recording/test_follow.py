@@ -15,7 +15,8 @@ from .samples import HEADER
 
 _WRITER = """
 import sys
-from wsproxy.recording.format import DirTotals, Header, Trailer, pack_event
+from wsproxy.recording.events import DirTotals, Header, Trailer
+from wsproxy.recording.format import pack_event
 from wsproxy.recording.writer import RecordingWriter
 from wsproxy.wire.events import Opaque
 writer = RecordingWriter(sys.argv[1], Header("s", 1, 0, "b", "r", "l", "u"), "every", lambda *_: None)

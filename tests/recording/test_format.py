@@ -11,17 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsproxy.recording.format import (
-    Event,
-    FormatError,
-    FramePacker,
-    Marker,
-    Unknown,
-    pack_event,
-    pack_header,
-    read_event,
-    read_header,
-)
+from wsproxy.recording.events import Event, Marker, Unknown
+from wsproxy.recording.format import FormatError, FramePacker, pack_event, pack_header, read_event, read_header
 from wsproxy.wire.events import C2S, Frame, Part, Piece
 
 from .samples import BASE, EVENTS, HEADER, data_values, frames, moved

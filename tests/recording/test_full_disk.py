@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from wsproxy.recording.format import Gap
+from wsproxy.recording.events import Gap
 from wsproxy.recording.reader import Recording
 from wsproxy.wire.events import Opaque
 
 # Runs in a process of its own, since the limit is the process's: writes until the kernel refuses (EFBIG), then lifts the limit.
 _PROGRAM = """
 import json, resource, sys
-from wsproxy.recording.format import Header, pack_event
+from wsproxy.recording.events import Header
+from wsproxy.recording.format import pack_event
 from wsproxy.recording.writer import RecordingWriter
 from wsproxy.wire.events import Opaque
 path, durability, size, limit, each = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])

@@ -13,7 +13,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame as Oracle
 from websockets.frames import Opcode
 
-from wsproxy.recording.format import Event, Gap
+from wsproxy.recording.events import Event, Gap
 from wsproxy.recording.messages import Assembler, Message
 from wsproxy.recording.view import WINDOW_BYTES, HttpBody, Item, in_time_order, items
 from wsproxy.wire.events import C2S, S2C, Body, End, Frame, Opaque, Part, Piece, Redacted, Request, Response

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from wsproxy.analysis.exactness import check
 from wsproxy.errors import RecordingError
-from wsproxy.recording.format import Event, pack_event, pack_header
+from wsproxy.recording.events import Event
+from wsproxy.recording.format import pack_event, pack_header
 from wsproxy.recording.reader import Recording
 from wsproxy.recording.view import in_time_order, items
 from wsproxy.render.jsonl import dump, item_object
@@ -101,7 +102,7 @@ def test_a_digest_that_is_no_text_does_not_stop_verify(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [{"a": b"\xff"}, {b"key": 1}, [b"x"]])
 def test_a_marker_with_data_that_is_no_json_can_be_shown_as_json(tmp_path: Path, data: object) -> None:
-    from wsproxy.recording.format import Marker
+    from wsproxy.recording.events import Marker
 
     recording = Recording(write(tmp_path / "r.msgpack", [Marker(1, "ws.sent", None, data, None, 0)]))
     (marker,) = recording.events()

@@ -12,7 +12,8 @@ import msgpack
 import pytest
 
 from wsproxy.errors import RecordingError
-from wsproxy.recording.format import FORMAT, Frame, Unknown, pack_event, pack_header
+from wsproxy.recording.events import Unknown
+from wsproxy.recording.format import FORMAT, Frame, pack_event, pack_header
 from wsproxy.recording.reader import Recording
 from wsproxy.wire.events import C2S
 
@@ -116,7 +117,8 @@ def test_a_header_without_a_field_is_refused(tmp_path: Path) -> None:
 
 _WRITE_AND_READ = """
 import resource, sys
-from wsproxy.recording.format import Frame, Header, pack_header
+from wsproxy.recording.events import Header
+from wsproxy.recording.format import Frame, pack_header
 from wsproxy.recording.frame_packer import FramePacker
 from wsproxy.recording.reader import Recording
 path, megabytes, what = sys.argv[1], int(sys.argv[2]), sys.argv[3]

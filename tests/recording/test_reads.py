@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsproxy.errors import RecordingError
+from wsproxy.recording.events import Event, Gap, Marker
 from wsproxy.recording.folder import file_name, open_recording
-from wsproxy.recording.format import Event, Gap, Marker
 from wsproxy.recording.reader import Recording, join_frames
 from wsproxy.wire.events import C2S, S2C, End, Frame, Opaque, Part, Piece, Request, rebuild
 from wsproxy.wire.frames import FrameStream

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from wsproxy.recording.format import DirTotals, Event, Gap, Trailer, pack_event
+from wsproxy.recording.events import DirTotals, Event, Gap, Trailer
+from wsproxy.recording.format import pack_event
 from wsproxy.recording.reader import Recording
 from wsproxy.recording.writer import Durability, RecordingWriter
 from wsproxy.wire.events import C2S, Frame, Opaque

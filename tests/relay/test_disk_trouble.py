@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from wsproxy.analysis import exactness
-from wsproxy.recording.format import Gap
+from wsproxy.recording.events import Gap
 
 from .raw import DEADLINE, MASK, Peer, RawServer, frame, request
 from .relay_process import RelayProcess, assert_passed, assert_same

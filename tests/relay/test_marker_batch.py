@@ -12,7 +12,8 @@ import pytest
 from wsproxy.hooks.delivery import Relay
 from wsproxy.hooks.sender import Sender
 from wsproxy.hooks.snapshot import snapshot
-from wsproxy.recording.format import Marker, read_event
+from wsproxy.recording.events import Marker
+from wsproxy.recording.format import read_event
 from wsproxy.recording.marker_packer import pack_timed
 from wsproxy.relay.marker_clock import DAY_NS, BadMarkers, Clock
 from wsproxy.relay.markers import BATCH_LIMIT, SLICE_BYTES, MarkerBatch

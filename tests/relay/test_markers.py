@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.relay.streams import boot_id
 from wsproxy.wire.events import Frame
 

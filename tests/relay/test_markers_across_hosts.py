@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 import wsproxy
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.wire.events import C2S, S2C, Frame
 
 from .raw import DEADLINE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wsproxy.recording.format import Open
+from wsproxy.recording.events import Open
 from wsproxy.wire.events import Frame, Request, Response
 from wsproxy.wire.host import with_host
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import wsproxy
-from wsproxy.recording.format import Late
+from wsproxy.recording.events import Late
 
 from .certificates import Authority
 from .faulty import FaultyDisk, StartOnDisk

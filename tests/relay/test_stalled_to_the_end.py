@@ -13,7 +13,7 @@ import pytest
 
 from wsproxy.analysis import exactness
 from wsproxy.recording.behind import QUEUE_BYTES
-from wsproxy.recording.format import Late
+from wsproxy.recording.events import Late
 
 from .faulty import FaultyDisk, StartOnDisk
 from .raw import BINARY, MASK, frame

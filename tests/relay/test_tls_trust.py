@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from wsproxy.recording.format import Open
+from wsproxy.recording.events import Open
 from wsproxy.wire.events import Opaque, Response
 
 from .certificates import Authority

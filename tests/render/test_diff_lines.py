@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import wsproxy
 from wsproxy.analysis.diff.compare import diff
 from wsproxy.analysis.diff.model import Diff, Options
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.render.diff.jsonl import diff_objects
 from wsproxy.render.diff.layout import cells
 from wsproxy.render.diff.page import diff_lines

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsproxy.recording.format import Event, Gap, Marker, Open, Unknown
+from wsproxy.recording.events import Event, Gap, Marker, Open, Unknown
 from wsproxy.recording.messages import Message
 from wsproxy.recording.view import HttpBody, items
 from wsproxy.render.jsonl import dump, item_object

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.recording.messages import Message
 from wsproxy.recording.view import items
 from wsproxy.render.jsonl import dump, item_object

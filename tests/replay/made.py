@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import wsproxy
-from wsproxy.recording.format import Event, Header, pack_event, pack_header
+from wsproxy.recording.events import Event, Header
+from wsproxy.recording.format import pack_event, pack_header
 from wsproxy.wire.events import C2S, S2C, Dir
 from wsproxy.wire.tap import Tap
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import wsproxy
 from tests.cli.command import SAMPLES
 from tests.relay.raw import ACCEPTED, close_frame, frame, request, response, upgrade
-from wsproxy.recording.format import Gap, Open
+from wsproxy.recording.events import Gap, Open
 from wsproxy.replay.reading import read_scenario
 from wsproxy.replay.script import Need, Script, Step
 from wsproxy.wire.events import C2S, S2C, Dir, Frame, frame_header, mask_at

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsproxy.analysis.selection import LANGUAGE, SelectorError, parse_selector
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.recording.messages import Message
 from wsproxy.recording.view import Item
 

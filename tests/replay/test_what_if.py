@@ -15,7 +15,7 @@ import wsproxy
 from tests.cli.command import SAMPLES
 from tests.relay.raw import ACCEPTED, close_frame, frame, upgrade
 from wsproxy import replay
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.replay import whatif
 from wsproxy.replay.reading import read_scenario
 from wsproxy.replay.script import SILENCE, Script, Step

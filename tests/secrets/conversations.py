@@ -11,7 +11,7 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from wsproxy.recording.format import Event, Marker, Trailer
+from wsproxy.recording.events import Event, Marker, Trailer
 from wsproxy.wire.events import C2S, S2C, Dir
 
 from ..recording.samples import finished

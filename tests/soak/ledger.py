@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wsproxy.analysis import exactness
-from wsproxy.recording.format import Event, Open, Totals
+from wsproxy.recording.events import Event, Open, Totals
 from wsproxy.recording.reader import Recording
 from wsproxy.wire.events import Superseding, WireEvent
 

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..recording.format import DirTotals, Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
+from ..recording.events import DirTotals, Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..wire.events import (
     C2S,
     DECODED,

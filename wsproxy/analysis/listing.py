@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import RecordingError
 from ..recording.catalogue import Entry
 from ..recording.ends import HEAD, SHORT_HEAD, SHORT_TAIL, TAIL, ends
-from ..recording.format import Header
+from ..recording.events import Header
 from ..recording.reader import Ending, Recording
 from .outcome import Outcome, outcome, outcome_of_ends
 

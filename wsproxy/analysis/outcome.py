@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..recording.ends import Ends
-from ..recording.format import Event, Gap, Marker, Open, Totals, Trailer
+from ..recording.events import Event, Gap, Marker, Open, Totals, Trailer
 from ..wire.events import C2S, OP_CLOSE, S2C, Body, Dir, End, Frame, Opaque, Piece, Redacted, Request, Response
 
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..recording.format import Event, Marker, Unknown
+from ..recording.events import Event, Marker, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody, Item
 from ..wire.events import C2S, S2C, Frame, Request, Response

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import WsproxyError
-from ..recording.format import Marker
+from ..recording.events import Marker
 from ..recording.messages import Message
 from ..recording.view import items, when
 from .journey.attempt import Attempt

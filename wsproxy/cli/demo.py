@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..recording.events import Marker
 from ..recording.folder import resolve
-from ..recording.format import Marker
 from ..recording.reader import Recording
 from ..recording.view import in_time_order, items
 from ..render.screen import Screen

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlunsplit
 
 from ..errors import CannotStart, WsproxyError
-from ..recording.format import Gap, Open
+from ..recording.events import Gap, Open
 from ..recording.reader import Recording
 from ..wire.events import Body, Opaque, Request
 from . import words

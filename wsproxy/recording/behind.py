@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from .format import Gap
+from .events import Gap
 
 if TYPE_CHECKING:
     from .writer import RecordingWriter

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from .format import Event, FormatError, Header, Trailer, read_event, read_header
+from .events import Event, Header, Trailer
+from .format import FormatError, read_event, read_header
 
 HEAD, TAIL = 32 << 10, 16 << 10  # bytes that are read of either end
 SHORT_HEAD, SHORT_TAIL = 8 << 10, 4 << 10  # that are tried first: they suffice of most streams

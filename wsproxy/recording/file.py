@@ -14,7 +14,8 @@ import fcntl
 import os
 import time
 
-from .format import Header, pack_header
+from .events import Header
+from .format import pack_header
 
 JOIN_BELOW = 32 * 1024
 _IOV_MAX = 1000

@@ -15,7 +15,7 @@ from typing import Any
 from ..wire.deflate import InflateError, Inflater, negotiated
 from ..wire.events import OP_CLOSE, OP_CONT, WITHHELD, Dir, End, Frame, Opaque, Part, Redacted, Response
 from ..wire.http1 import head_fields
-from .format import Event, Gap
+from .events import Event, Gap
 
 DEFAULT_LIMIT = 32 << 20  # bytes of data of one message: shown as JSON a byte can become six, in several copies
 _WHOLE = frozenset(range(0x81, 0x88))  # FIN and the opcode of a message of data

@@ -21,7 +21,8 @@ import msgpack
 from ..errors import RecordingError
 from ..wire.events import Dir, End, Frame, Opaque, Part, Request, Superseding
 from ..wire.host import with_host
-from .format import Event, FormatError, Header, Marker, Trailer, read_event, read_header
+from .events import Event, Header, Marker, Trailer
+from .format import FormatError, read_event, read_header
 from .messages import DEFAULT_LIMIT, Assembler, Message
 
 _BLOCK = 1 << 18

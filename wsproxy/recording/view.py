@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from ..wire.events import WITHHELD, Body, Dir, End, Frame, Part, Piece, Redacted, Request, Response
 from ..wire.http1 import dechunk, head_fields
-from .format import Event, Unknown
+from .events import Event, Unknown
 from .messages import DEFAULT_LIMIT, Assembler, Message
 
 WINDOW = 512  # items that may be out of order

@@ -21,8 +21,9 @@ from typing import Literal, TypeAlias
 
 from .behind import Batch, Entry, Lateness
 from .disk import Disk
+from .events import Event, Gap, Header, Late
 from .file import JOIN_BELOW, RecordingFile
-from .format import Event, Gap, Header, Late, pack_event
+from .format import pack_event
 
 Durability: TypeAlias = Literal["every", "batch", "sync"]
 

@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from ..errors import RecordingError
-from ..recording.format import Marker
+from ..recording.events import Marker
 from ..recording.reader import Recording
 from .dial import DialError, Dialler
 from .server import Relay

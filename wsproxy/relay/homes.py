@@ -9,7 +9,8 @@ anything that is not HTTP, simply stays there.
 from __future__ import annotations
 
 from ..errors import RecordingError
-from ..recording.format import Gap, pack_event
+from ..recording.events import Gap
+from ..recording.format import pack_event
 from ..wire import http1
 from ..wire.events import C2S, Body, Dir, End, Frame, Opaque, Part, Piece, Redacted, Request, Response, WireEvent
 from ..wire.tap import Tap

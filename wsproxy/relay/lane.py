@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ..recording.format import DirTotals, pack_event
+from ..recording.events import DirTotals
+from ..recording.format import pack_event
 from ..recording.whole_frames import WholeFramePacker
 from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Redacted, Superseding, WireEvent
 from ..wire.frames import FrameStream
@@ -39,6 +40,7 @@ class Track:
 
     __slots__ = (
         "_ahead",
+        "_counts_reads",
         "_cut",
         "_dir",
         "_failed",
@@ -65,13 +67,14 @@ class Track:
         self._kept = 0  # bytes of the open HTTP body that were kept
         self._ahead = 0  # bytes that were counted as read and stand in the next event again
         self._note: Redacted | None = None  # said of the next event
-        self._cut: FrameStream | None = None  # while reads are counted
-        self._failed: Failed | None = None
+        self._counts_reads = False
+        self._cut: FrameStream  # what cuts them then
+        self._failed: Failed
 
     @property
     def frames(self) -> int:
         """That began here."""
-        return self._frames if self._cut is None else self._cut.frames
+        return self._cut.frames if self._counts_reads else self._frames
 
     def totals(self) -> DirTotals:
         return DirTotals(self.bytes, self.frames, self.digest.hexdigest(), self.redacted)
@@ -86,6 +89,7 @@ class Track:
             failed: called with what `record` could not take.
         """
         self.add(cut.pending)
+        self._counts_reads = True
         self._cut = cut
         self._failed = failed
         self._rebuilding = None
@@ -96,11 +100,12 @@ class Track:
         Returns:
             What `count_reads` was given, if it was called.
         """
-        cut, self._cut = self._cut, None
-        if cut is not None:
-            self._ahead = len(cut.pending)
-            self._frames = cut.frames
-        return cut
+        if not self._counts_reads:
+            return None
+        self._counts_reads = False
+        self._ahead = len(self._cut.pending)
+        self._frames = self._cut.frames
+        return self._cut
 
     def record(self, data: bytes, t: int) -> None:
         """The hot path: record what one read brought. Never raises."""
@@ -108,13 +113,13 @@ class Track:
             cut = self._cut
             size = len(data)
             out: list[bytes] = []
-            if cut.between:  # type: ignore[union-attr]  # an assertion would cost every frame
+            if cut.between:
                 taken, count = self.packer.pack_whole(data, t, out)
-                cut.frames += count  # type: ignore[union-attr]
+                cut.frames += count
             else:
                 taken = count = 0
             if taken < size:
-                events = cut.feed(data[taken:] if taken else data, t)  # type: ignore[union-attr]
+                events = cut.feed(data[taken:] if taken else data, t)
                 self.packer.pack(events, out)
                 count += len(events)
             self.bytes += size
@@ -127,7 +132,7 @@ class Track:
             stream.events += count
             stream.writer.write(out, count, size, t)
         except Exception as error:
-            self._failed(self._dir, data, t, error)  # type: ignore[misc]
+            self._failed(self._dir, data, t, error)
 
     # --- as events ---------------------------------------------------------------------------------------------------
 

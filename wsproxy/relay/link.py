@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from ..recording.format import Link
+from ..recording.events import Link
 
 # linux/tcp.h: offsets into struct tcp_info
 _RETRANSMITTED = 100  # u32: segments sent again

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..recording.format import Link
+from ..recording.events import Link
 from ..secrets.redactor import Redactor
 from ..wire.events import C2S, S2C, Dir, End, Opaque, Request, Response, WireEvent
 from ..wire.tap import Tap

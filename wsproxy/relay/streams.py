@@ -16,8 +16,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from ..recording.disk import Disk
+from ..recording.events import DirTotals, Event, Header, Link, Open, Totals, Trailer
 from ..recording.folder import file_name
-from ..recording.format import DirTotals, Event, Header, Link, Open, Totals, Trailer, pack_event
+from ..recording.format import pack_event
 from ..recording.marker_packer import Untimed, pack_timed
 from ..recording.writer import Durability, RecordingWriter
 from ..secrets.masking import Masker

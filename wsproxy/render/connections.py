@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import IO
 
-from ..recording.format import Event
+from ..recording.events import Event
 from ..recording.view import View
 from ..relay.news import Summary, Watcher
 from ..secrets.masking import mask_text

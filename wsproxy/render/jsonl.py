@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from ..analysis.pipeline import read_message
-from ..recording.format import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
+from ..recording.events import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody
 from ..secrets.masking import mask_data, mask_field, mask_json, mask_text

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..analysis.pipeline import read_message, words
-from ..recording.format import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
+from ..recording.events import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody, Item, when
 from ..secrets.masking import mask_data, mask_head, mask_json, mask_text

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import RecordingError
-from ..recording.format import Event, Gap, Marker, Open
+from ..recording.events import Event, Gap, Marker, Open
 from ..recording.messages import Assembler, Message
 from ..recording.reader import Ending, Recording
 from ..wire.events import (

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import __version__
+from ..recording.events import DirTotals, Event, Header, Open, Totals, Trailer
 from ..recording.folder import file_name
-from ..recording.format import DirTotals, Event, Header, Open, Totals, Trailer, pack_event
+from ..recording.format import pack_event
 from ..recording.frame_packer import FramePacker
 from ..recording.writer import RecordingWriter
 from ..wire.events import C2S, S2C, Dir, Frame, Part, Piece, Superseding, WireEvent

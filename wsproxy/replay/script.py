@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from ..recording.format import Marker
+from ..recording.events import Marker
 from ..recording.messages import Message
 from ..wire.events import OP_CLOSE, Dir, End, Frame, Opaque, Request, Response
 

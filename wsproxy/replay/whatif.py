@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..analysis.selection import Selector, SelectorError, parse_selector
-from ..recording.format import Marker
+from ..recording.events import Marker
 from ..recording.messages import Message
 from ..recording.view import Item
 from ..wire.events import C2S, OP_CLOSE, Dir, End, Frame

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import WsproxyError
+from ..recording.events import DirTotals, Event, Header, Totals, Trailer
 from ..recording.folder import file_name
-from ..recording.format import DirTotals, Event, Header, Totals, Trailer, pack_event, pack_header
+from ..recording.format import pack_event, pack_header
 from ..recording.reader import Ending, Recording
 from ..wire.events import C2S, S2C, Dir, Redacted, Superseding
 from .masking import Masker

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from ..recording.format import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
+from ..recording.events import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..wire.deflate import InflateError, Inflater, negotiated
 from ..wire.events import (
     DECODED,

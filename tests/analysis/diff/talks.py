@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wsproxy.recording.format import Event, Open
+from wsproxy.recording.events import Event, Open
 from wsproxy.wire.events import C2S, S2C, Dir, End, Frame, Request, Response
 
 from ..stories import HEADER, Told

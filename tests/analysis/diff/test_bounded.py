@@ -9,7 +9,7 @@ import pytest
 
 from wsproxy.analysis.diff import side
 from wsproxy.analysis.diff.compare import diff
-from wsproxy.recording.format import Event
+from wsproxy.recording.events import Event
 from wsproxy.recording.reader import Recording
 
 SAMPLES = Path(__file__).parents[3] / "recordings" / "samples"

@@ -10,7 +10,7 @@ import pytest
 from wsproxy.analysis.diff.compare import diff
 from wsproxy.analysis.diff.model import Diff, Options, Row
 from wsproxy.analysis.diff.structure import Change
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.wire.events import C2S, S2C, Frame
 
 from .talks import Said, chunk, delayed, instead, talk, told, without

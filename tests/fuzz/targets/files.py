@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from wsproxy.recording.format import Header, pack_header
+from wsproxy.recording.events import Header
+from wsproxy.recording.format import pack_header
 from wsproxy.recording.reader import Recording
 from wsproxy.render.screen import Line
 

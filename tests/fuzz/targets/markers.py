@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.recording.marker_packer import pack_timed
 from wsproxy.relay.marker_clock import DAY_NS, BadMarkers, Clock, read_offset
 from wsproxy.relay.markers import MarkerBatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsproxy.analysis.selection import SelectorError, parse_selector
-from wsproxy.recording.format import Marker
+from wsproxy.recording.events import Marker
 from wsproxy.recording.messages import Message
 
 TOKENS = [

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ...recording.format import Event, Gap, Marker
+from ...recording.events import Event, Gap, Marker
 from ...recording.messages import DEFAULT_LIMIT, Message
 from ...recording.view import HttpBody, Item, in_time_order, items
 from ...wire.events import C2S, End, Frame, Opaque, Part, Piece, Request, Response

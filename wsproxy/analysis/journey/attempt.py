@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ... import stages
-from ...recording.format import Gap, Link
+from ...recording.events import Gap, Link
 from ...recording.reader import Ending
 from ...wire.events import Dir
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from ...recording.format import Gap
+from ...recording.events import Gap
 from ...recording.messages import Assembler, Message
 from ...wire.events import Dir, End, Frame, Opaque, Part, Response
 from .reading import LIMIT, Item, Source

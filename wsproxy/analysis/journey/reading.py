@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias
 
 from ... import stages
-from ...recording.format import Event, Gap, Header, Late, Marker, Open, Totals, Trailer
+from ...recording.events import Event, Gap, Header, Late, Marker, Open, Totals, Trailer
 from ...recording.messages import Assembler, Message
 from ...recording.reader import Ending
 from ...wire.events import C2S, S2C, Dir, End, Frame, Part, Request, Response
