@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,10 @@ from websockets.exceptions import InvalidStatus
 import wsproxy
 from tests.cli.command import SAMPLES, Done, assert_trouble
 from tests.cli.command import wsproxy as command
-from tests.relay.raw import ACCEPTED, frame, upgrade
+from tests.relay.raw import ACCEPTED, RESET, frame, upgrade
 from wsproxy import replay
-from wsproxy.wire.events import Request
+from wsproxy.replay.connection import Connection
+from wsproxy.wire.events import S2C, Request
 
 from .made import CLIENT, SERVER, changed, spoken, write
 
@@ -38,15 +41,23 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def peer(talk: Talk) -> AsyncIterator[str]:
     """A TCP server that does with each connection what the test wants; its URL."""
 
+    talking: list[asyncio.Task[None] | None] = []
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talking.append(asyncio.current_task())
         try:
             await talk(reader, writer)
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    server.close()
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await asyncio.gather(*(task for task in talking if task is not None))
 
 
 async def to(url: str, recording: Path, tmp_path: Path, *options: str) -> Done:
@@ -203,6 +214,19 @@ async def test_a_client_that_resets_is_no_more_than_a_difference() -> None:
             client.transport.abort()
         await server.idle()
     assert server.report.exit_status == 1
+
+
+async def test_a_peer_that_resets_just_before_our_own_end_leaves_no_connection_open() -> None:
+    made: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+    accept = partial(Connection, S2C, None, opened=made.set_result)
+    server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+    client = socket.create_connection(server.sockets[0].getsockname())
+    connection = await made
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    connection.close("")  # before the loop has heard of it
+    assert connection.gone
+    server.close()
 
 
 # --- recordings --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ Cost: per read one tap, one queue append, one wake-up; nothing per frame but the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -216,7 +217,8 @@ class Connection(asyncio.Protocol):
         self._record_end("fin")
         if self._transport is not None and not self.gone:
             if self._transport.can_write_eof():
-                self._transport.write_eof()
+                with contextlib.suppress(OSError):  # reset a moment ago: `connection_lost` will tell
+                    self._transport.write_eof()
             else:  # TLS has no half-close
                 self._transport.close()
 
