@@ -64,7 +64,7 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else 220)
     if not ECHO.installed():
         raise click.UsageError(f"the load generator and the echo server need picows and uvloop: {ECHO.install}")
-    wanted = peers or (list(SMOKE_PEERS) if smoke else list(PEERS))
+    wanted = peers or (list(SMOKE_PEERS) if smoke else [peer.name for peer in PEERS.values() if not peer.asked])
     chosen = _installed([PEERS[name] for name in wanted])
     table = SMOKE if smoke else WORKLOADS
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -100,6 +100,7 @@ class Peer:
     announces: bool = True
     share: float = 1.0
     verified: bool = False  # its recordings are wsproxy's: verify and count them
+    asked: bool = False  # takes part only when it is named
 
 
 @dataclass
@@ -134,8 +135,8 @@ def nginx(site: Site) -> list[str]:
     return [_program("nginx"), "-p", str(site.folder), "-e", str(site.folder / "nginx.log"), "-c", str(config)]
 
 
-def splice(site: Site) -> list[str]:
-    return _module("splice", str(site.upstream), str(site.ready_fd))
+def splice(*variant: str) -> Callable[[Site], list[str]]:
+    return lambda site: _module("splice", str(site.upstream), str(site.ready_fd), *variant)
 
 
 def websockets_relay(site: Site) -> list[str]:
@@ -185,7 +186,10 @@ PEERS = {
         Peer("nginx", "nginx as WebSocket proxy (C; records nothing)", "apt-get install nginx",
              _has_program("nginx"), nginx, announces=False),
         Peer("splice", "asyncio byte splice under uvloop, records nothing", "pip install uvloop",
-             _has_modules("uvloop"), splice),
+             _has_modules("uvloop"), splice()),
+        *(Peer("-".join(("splice", *variant)), f"the same, {' and '.join(variant)}", "pip install uvloop",
+               _has_modules("uvloop"), splice(*variant), asked=True)
+          for variant in (("buffered",), ("asyncio",), ("asyncio", "buffered"))),
         Peer("websockets", "relay with the websockets library, records messages", "pip install websockets msgpack",
              _has_modules("websockets", "msgpack"), websockets_relay),
         Peer("mitmdump", "mitmdump -w in reverse mode",

@@ -1,7 +1,8 @@
-"""Peer `splice`: the least that a proxy in Python can do. Bytes from one socket to the other, nothing recorded.
+"""Peers `splice…`: the least that a proxy in Python can do. Bytes from one socket to the other, nothing recorded.
 
 Strategy: two asyncio protocols that know each other, under uvloop. What it costs above "no proxy" is the price of a
-third process in the path; what a recorder costs above *this* is the recording.
+third process in the path; what a recorder costs above *this* is the recording. The variants tell what the choice of the
+event loop and of the kind of protocol is worth: `python -m splice UPSTREAM_PORT READY_FD [asyncio] [buffered]`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ class Dialling(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(self, upstream_port: int, side: type[Side]) -> None:
         self.upstream_port = upstream_port
+        self.side = side
         self.early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -37,12 +39,14 @@ class Dialling(asyncio.Protocol):
     async def dial(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            upstream, _ = await loop.create_connection(lambda: Side(self.transport), "127.0.0.1", self.upstream_port)
+            upstream, _ = await loop.create_connection(
+                lambda: self.side(self.transport), "127.0.0.1", self.upstream_port
+            )
         except OSError:
             self.transport.abort()
             return
         upstream.write(b"".join(self.early))
-        self.transport.set_protocol(Side(upstream))
+        self.transport.set_protocol(self.side(upstream))
 
 
 class Side(asyncio.Protocol):
@@ -70,12 +74,30 @@ class Side(asyncio.Protocol):
         self.other.resume_reading()
 
 
-async def serve(upstream_port: int, ready_fd: int) -> None:
+class BufferedSide(Side, asyncio.BufferedProtocol):
+    """The same with a buffer of its own that is read into: the bytes are copied once to be sent on."""
+
+    def __init__(self, other: asyncio.Transport) -> None:
+        super().__init__(other)
+        self._room = memoryview(bytearray(65_536))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.other.write(bytes(self._room[:nbytes]))
+
+
+async def serve(upstream_port: int, ready_fd: int, side: type[Side]) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Dialling(upstream_port), "127.0.0.1", 0, backlog=4_096)
+    server = await loop.create_server(lambda: Dialling(upstream_port, side), "127.0.0.1", 0, backlog=4_096)
     announce(ready_fd, "splice", server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+    serving = serve(int(sys.argv[1]), int(sys.argv[2]), BufferedSide if "buffered" in sys.argv else Side)
+    if "asyncio" in sys.argv:
+        asyncio.run(serving)
+    else:
+        uvloop.run(serving)

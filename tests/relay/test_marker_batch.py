@@ -15,9 +15,8 @@ from wsproxy.hooks.snapshot import snapshot
 from wsproxy.recording.events import Marker
 from wsproxy.recording.format import read_event
 from wsproxy.recording.marker_packer import pack_timed
-from wsproxy.relay.marker_clock import DAY_NS, BadMarkers, Clock
+from wsproxy.relay.marker_clock import DAY_NS, BadMarkers, Clock, boot_id
 from wsproxy.relay.markers import BATCH_LIMIT, SLICE_BYTES, MarkerBatch
-from wsproxy.relay.streams import boot_id
 
 NOW = 7 * DAY_NS
 CLOCK = Clock(NOW, 1_700_000_000_000_000_000, boot_id())

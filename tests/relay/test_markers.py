@@ -13,7 +13,7 @@ import msgpack
 import pytest
 
 from wsproxy.recording.events import Marker
-from wsproxy.relay.streams import boot_id
+from wsproxy.relay.marker_clock import boot_id
 from wsproxy.wire.events import Frame
 
 from .raw import DEADLINE, MASK, frame

@@ -8,10 +8,10 @@ the language stand in one table, `LANGUAGE`, which is also its help.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..patterns import compiled
 from ..recording.events import Event, Marker, Unknown
 from ..recording.messages import Message
 from ..recording.view import HttpBody, Item
@@ -147,11 +147,9 @@ def _pattern(text: str) -> re.Pattern[str]:
     if not text:
         raise SelectorError("grep: without a regular expression behind it")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # "[[" may mean something else one day
-            return re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise SelectorError(f"grep:{text}: no regular expression: {error}") from None
+        return compiled(text)
+    except ValueError as error:
+        raise SelectorError(f"grep: {error}") from None
 
 
 def names(item: Message | HttpBody | Event) -> set[str]:

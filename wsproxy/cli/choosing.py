@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ..analysis.listing import STATUSES, Choice
+from ..patterns import compiled
 from .amounts import Moment
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -37,8 +37,8 @@ def choosing(command: _Command) -> _Command:
 def choice(options: dict[str, Any], older_than: int | None = None) -> Choice:
     """What these options choose. Raises ClickException."""
     try:
-        stream = re.compile(options["stream"]) if options["stream"] else None
-    except re.error as error:
-        raise click.ClickException(f"--stream: {options['stream']!r} is no regular expression: {error}") from None
+        stream = compiled(options["stream"]) if options["stream"] else None
+    except ValueError as error:
+        raise click.ClickException(f"--stream: {error}") from None
     before = None if older_than is None else time.time_ns() - older_than
     return Choice(options["since"], options["until"], before, stream, options["statuses"])

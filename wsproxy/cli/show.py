@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from ..analysis.selection import Selection
+from ..patterns import compiled
 from ..recording.folder import open_recording
 from ..recording.reader import Recording
 from ..recording.view import Item, in_time_order, items
@@ -62,9 +62,9 @@ def command(rec: str, folder: str, only: str | None, **options: Any) -> int:
     if folder in ("c2s", "s2c"):
         folder, only = "recordings", folder
     try:
-        grep = re.compile(options["grep"]) if options["grep"] else None
-    except (re.error, RecursionError, OverflowError) as error:
-        raise click.ClickException(f"--grep: {options['grep']!r} is no regular expression: {error}") from None
+        grep = compiled(options["grep"]) if options["grep"] else None
+    except ValueError as error:
+        raise click.ClickException(f"--grep: {error}") from None
     recording = open_recording(rec, folder)
     follow = options["follow"]
     events = recording.events(follow=(lambda: True) if follow else None)

@@ -7,11 +7,11 @@ has returned, with the time from before; one that came after the connection was 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from wsproxy import stages
+from wsproxy.patterns import compiled
 
 from . import marks
 from .messages import Message, chunk_of, failure, read
@@ -44,10 +44,10 @@ class StreamMarkers:
     def __init__(self, app: App, path: str = STREAM_PATH) -> None:
         self.app = app
         try:
-            self._path = re.compile(path)
-        except (re.error, TypeError) as error:
-            log.warning("StreamMarkers: %r is no regular expression (%s); using %s", path, error, STREAM_PATH)
-            self._path = re.compile(STREAM_PATH)
+            self._path = compiled(path)
+        except (ValueError, TypeError) as error:
+            log.warning("StreamMarkers: path: %s; using %s", error, STREAM_PATH)
+            self._path = compiled(STREAM_PATH)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stream_id = self._stream_id(scope) if scope.get("type") == "websocket" else None

@@ -22,8 +22,9 @@ from ..errors import RecordingError
 from ..recording.events import Marker
 from ..recording.reader import Recording
 from .dial import DialError, Dialler
+from .marker_clock import boot_id
 from .server import Relay
-from .streams import Streams, boot_id
+from .streams import Streams
 from .sweeper import Sweeper
 from .upstream import parse_upstream
 

@@ -21,12 +21,12 @@ from aiohttp import web
 from ..wire.events import C2S, S2C, Dir
 from .access import Access
 from .checkup import Checkup
-from .marker_clock import BadMarkers, Clock, read_offset
+from .marker_clock import BadMarkers, Clock, boot_id, read_offset
 from .markers import BODY_LIMIT, MarkerBatch
 from .masked_markers import masked_batch
 from .server import Relay
 from .stalls import disk_health, disk_rows
-from .streams import Streams, boot_id
+from .streams import Streams
 from .sweeper import Sweeper
 from .visitors import Visitors
 

@@ -17,7 +17,8 @@ from ..wire.tap import Tap
 from .lane import Lane
 from .provisional import events_of, has_body
 from .rules import BODY_LIMIT, StreamRule
-from .streams import Stream, Streams
+from .stream import Stream
+from .streams import Streams
 
 CONTINUED = "what these pieces are part of stands in another recording"
 _EXCHANGES_KEPT = 64  # of a connection that goes on and on

@@ -24,7 +24,7 @@ from ..wire.frames import FrameStream
 from .digest import LARGE, Digest
 
 if TYPE_CHECKING:
-    from .streams import Stream
+    from .stream import Stream
 
 Failed = Callable[[Dir, bytes, int, Exception], None]
 

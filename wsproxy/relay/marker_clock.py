@@ -10,6 +10,8 @@ Strategy: the best that its sender could give, in this order:
 
 from __future__ import annotations
 
+import socket
+import time
 from typing import Any, NamedTuple
 
 DAY_NS = 86_400 * 1_000_000_000  # a marker that is further off has an impossible time
@@ -32,6 +34,15 @@ class Clock(NamedTuple):
     def shared(self) -> bool:
         """Whether a sender of our kernel has our clock: nothing says otherwise."""
         return self.offset is None or abs(self.offset[0]) <= self.offset[1]
+
+
+def boot_id() -> str:
+    """Tells whether two processes share a monotonic clock: equal on one kernel since its start."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return f"{socket.gethostname()}-{time.time_ns() - time.monotonic_ns():x}"[:64]
 
 
 def read_offset(header: str | None) -> tuple[int, int] | None:

@@ -7,10 +7,10 @@ those of the LiteLLM pipeline: `/stream/<id>`, `x-litellm-call-id`, and `litellm
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 from urllib.parse import unquote
 
+from ..patterns import compiled
 from ..wire.http1 import head_fields
 
 DEFAULT_PATH = r"/stream/(?P<id>[^/?#]+)"
@@ -35,9 +35,9 @@ class StreamRule:
         self, path: str = DEFAULT_PATH, header: str = DEFAULT_HEADER, body: tuple[str, ...] = DEFAULT_BODY
     ) -> None:
         try:
-            self._path = re.compile(path)
-        except re.error as error:
-            raise ValueError(f"--stream-path: {path!r} is no regular expression: {error}") from None
+            self._path = compiled(path)
+        except ValueError as error:
+            raise ValueError(f"--stream-path: {error}") from None
         self._header = header.lower()
         self._body = [tuple(place.split(".")) for place in body]
         self.text = ", ".join(

@@ -1,29 +1,23 @@
 """Recordings that are being written: one per stream, one per relay run for exchanges of no stream, one per odd connection.
 
-Strategy: a `Stream` is a recording with its counts; a `Lane` is one connection's share of it. A stream whose
-last lane is released gets its trailer and its file is closed; a late marker or exchange opens it again, and another trailer follows.
-`Streams` finds them by id and remembers the finished ones, so that what comes late still finds its file.
+Strategy: `Streams` finds a `Stream` by its id and remembers the finished ones, so that what comes late still finds its file.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
 from ..recording.disk import Disk
-from ..recording.events import DirTotals, Event, Header, Link, Open, Totals, Trailer
+from ..recording.events import Header
 from ..recording.folder import file_name
-from ..recording.format import pack_event
-from ..recording.marker_packer import Untimed, pack_timed
+from ..recording.marker_packer import Untimed
 from ..recording.writer import Durability, RecordingWriter
 from ..secrets.masking import Masker
-from ..wire.events import C2S, S2C, Dir
-from .lane import Lane
+from .marker_clock import boot_id
+from .stream import Stream, exists
 
 LINGER_NS = 1_000_000_000  # how long a recording that only markers use stays open
 LINGERING_KEPT = 256  # such recordings: each holds a descriptor
@@ -32,159 +26,6 @@ GIVEN_UP_KEPT = 100  # failed recordings that /healthz can name
 FINISHED_KEPT = 4096  # finished streams that a late event still finds
 DEFAULT_KEEP_BODY = 64 << 20  # bytes of an HTTP body
 OWN_KEEP_BODY = 16 << 20  # more than is searched for an id
-
-
-def boot_id() -> str:
-    """Tells whether two processes share a monotonic clock: equal on one kernel since its start."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return f"{socket.gethostname()}-{time.time_ns() - time.monotonic_ns():x}"[:64]
-
-
-class _Sum:
-    """The trailer's view of one direction: `Totals` events added up."""
-
-    def __init__(self) -> None:
-        self._bytes = self._frames = self._redacted = 0
-        self._sha = hashlib.sha256()
-
-    def add(self, totals: DirTotals) -> None:
-        self._bytes += totals.bytes
-        self._frames += totals.frames
-        self._redacted += totals.redacted
-        self._sha.update(totals.sha256.encode())
-
-    def totals(self) -> DirTotals:
-        return DirTotals(self._bytes, self._frames, self._sha.hexdigest(), self._redacted)
-
-
-class Stream:
-    """A recording that is being written, or was."""
-
-    __slots__ = (
-        "_conns",
-        "_lanes",
-        "_markers",
-        "_on_idle",
-        "_on_written",
-        "_stays_open",
-        "_sums",
-        "events",
-        "keep_body",
-        "stream_id",
-        "writer",
-    )
-
-    def __init__(
-        self,
-        stream_id: str,
-        writer: RecordingWriter,
-        keep_body: int,
-        on_idle: Callable[[Stream], None],
-        on_written: Callable[[Stream], None],
-        *,
-        stays_open: bool = False,
-    ) -> None:
-        self.stream_id = stream_id
-        self.writer = writer
-        self.keep_body = keep_body
-        self._stays_open = stays_open
-        self.events = 0
-        self._markers = 0
-        self._conns = 0
-        self._lanes: list[Lane] = []  # a set would cost 130 bytes more
-        self._on_idle = on_idle
-        self._on_written = on_written
-        self._sums: dict[Dir, _Sum] | None = None
-
-    @property
-    def path(self) -> str:
-        return self.writer.path
-
-    def lane(self, conn: int, client: str, upstream: str, error: str | None, opened: int, t: int) -> Lane:
-        """A new share of this recording for a connection. `opened` is when it was accepted, `t` is now."""
-        lane = Lane(self, conn)
-        self._lanes.append(lane)
-        self._conns += 1
-        self._write(Open(conn, opened, client, upstream, error), t)
-        return lane
-
-    def release(self, lane: Lane, t: int, client: Link | None, server: Link | None) -> None:
-        """The connection has no more to say here; without another one the recording is finished."""
-        if lane not in self._lanes:
-            return
-        self._lanes.remove(lane)
-        close = Totals(lane.conn, t, lane.c2s.totals(), lane.s2c.totals(), client, server)
-        for dir, totals in ((C2S, close.c2s), (S2C, close.s2c)):
-            self._sum(dir).add(totals)
-        self._write(close, t)
-        if not self._lanes and not self._stays_open:
-            self.finish(t)
-
-    def mark(self, markers: list[Untimed], t: int) -> None:
-        """Add stage markers, in one write."""
-        self._markers += len(markers)
-        self.events += len(markers)
-        self.writer.write(pack_timed(markers, self.writer.header.start_mono_ns), len(markers), 0, t)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no connection has anything more to say here."""
-        return not self._lanes and not self._stays_open
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether somebody removed the recording since it was finished."""
-        writer = self.writer
-        return not writer.failing and not writer.waits and not _exists(self.path, writer.disk)
-
-    def check_file(self, t: int) -> None:
-        """Begin a new file where somebody has removed it."""
-        if self.writer.vanished:
-            wire = sum(lane.c2s.bytes + lane.s2c.bytes for lane in self._lanes)
-            wire += sum(self._sum(dir).totals().bytes for dir in (C2S, S2C))
-            self.writer.begin_again(self.events, wire, t)
-
-    def finish(self, t: int) -> None:
-        """Write the trailer and close the file; anything later opens it again."""
-        self.check_file(t)
-        c2s, s2c = self._sum(C2S).totals(), self._sum(S2C).totals()
-        events, markers, conns = self.events, self._markers, self._conns
-        base = self.writer.header.start_mono_ns
-
-        def trailer(gaps: int, own: int) -> bytes:
-            return pack_event(Trailer(t, events + own, markers, gaps, conns, c2s, s2c), base)
-
-        self.writer.finish(trailer, t, lambda: self._on_written(self))
-        self._on_idle(self)
-
-    @property
-    def is_markers_only(self) -> bool:
-        """Whether no connection ever had a share of it."""
-        return not self._conns
-
-    def remove(self) -> None:
-        """Remove the recording, finished or not."""
-        self.discard()
-        with contextlib.suppress(OSError), self.writer.disk.guarded():
-            os.unlink(self.path)
-
-    def discard(self) -> None:
-        """Remove the recording: its events stand in another one."""
-        self._lanes.clear()
-        self.writer.discard()
-        self._on_idle(self)
-
-    def _sum(self, dir: Dir) -> _Sum:
-        if self._sums is None:
-            self._sums = {C2S: _Sum(), S2C: _Sum()}
-        return self._sums[dir]
-
-    def _write(self, event: Event, t: int) -> None:
-        self.events += 1
-        self.writer.write([pack_event(event, self.writer.header.start_mono_ns)], 1, 0, t)
 
 
 class Streams:
@@ -323,7 +164,7 @@ class Streams:
         wall = time.time_ns() - (time.monotonic_ns() - since)
         name = file_name(stream_id, wall)
         path = os.path.join(self.folder, name)
-        while _exists(path, self.disk):
+        while exists(path, self.disk):
             wall += 1000
             path = os.path.join(self.folder, file_name(stream_id, wall))
         header = self._template._replace(stream_id=stream_id, start_wall_ns=wall, start_mono_ns=since)
@@ -388,8 +229,3 @@ class Streams:
             self._given_up.add(stream.path)
         elif self._given_up:
             self._works_again()
-
-
-def _exists(path: str, disk: Disk) -> bool:
-    with disk.guarded():
-        return os.path.lexists(path)

@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection, Iterable
 from enum import IntEnum
 
+from ..patterns import compiled
+
 _FIELDS = r"^(?:proxy-)?authorization$|^(?:set-)?cookie$|api[-_]?key|secret|access[-_]?token|(?:^|[-_])token$|password|credential"
 NAMES = (
     r"(?:(?:proxy-)?authorization|(?:set-)?cookie|[a-z0-9_-]{0,40}api[-_]?key|(?:access|refresh|id|auth|bearer|session)[-_]token|token"
@@ -155,9 +157,9 @@ def _ends_with(keys: list[str], path: list[str]) -> bool:
 
 def _pattern(text: str) -> re.Pattern[str]:
     try:
-        pattern = re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"patterns: {text!r} is no regular expression: {error}") from None
+        pattern = compiled(text)
+    except ValueError as error:
+        raise ValueError(f"patterns: {error}") from None
     if pattern.match(""):
         raise ValueError(f"patterns: {text!r} matches where nothing stands: it would mask everything")
     return pattern
