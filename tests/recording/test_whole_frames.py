@@ -42,6 +42,29 @@ def whole(data: bytes, t: int = BASE) -> tuple[int, int, bytes]:
     return *WholeFramePacker(7, C2S, BASE).pack_whole(data, t, out), b"".join(out)
 
 
+def one(data: bytes, t: int = BASE) -> bytes | None:
+    """What `pack_one` makes of these bytes."""
+    return WholeFramePacker(7, C2S, BASE).pack_one(data, t)
+
+
+@settings(max_examples=300, deadline=None)
+@given(frame_bytes, st.integers(0), st.integers(0, 2**62))
+def test_one_frame_alone_is_packed_as_among_others_and_anything_else_is_not_taken(
+    data: bytes, cut: int, t: int
+) -> None:
+    data = data[: cut % (len(data) + 1)] if cut % 3 else data  # whole ones are to come often
+    if len(data) > 1:
+        taken, frames, packed = whole(data, t)
+        assert one(data, t) == (packed if (taken, frames) == (len(data), 1) else None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(min_size=2, max_size=300))
+def test_any_bytes_at_all_are_one_frame_only_where_two_steps_say_so(data: bytes) -> None:
+    taken, frames, packed = whole(data)
+    assert one(data) == (packed if (taken, frames) == (len(data), 1) else None)
+
+
 @settings(max_examples=300, deadline=None)
 @given(frame_bytes, st.integers(0), st.integers(0, 2**62))
 def test_what_it_takes_is_packed_as_in_two_steps_and_ends_between_frames(data: bytes, cut: int, t: int) -> None:
@@ -66,6 +89,8 @@ def test_any_bytes_at_all_are_taken_as_far_as_two_steps_agree(data: bytes) -> No
 def test_ordinary_frames_of_every_length_are_taken_whole(size: int, masked: bool) -> None:
     data = frame(0x81, bytes(size), masked=masked) + frame(0x02, b"next", masked=masked)
     assert whole(data) == (len(data), 2, in_two_steps(data, BASE))
+    alone = frame(0x81, bytes(size), masked=masked)
+    assert one(alone) == in_two_steps(alone, BASE)
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -96,3 +121,4 @@ def test_a_frame_that_is_no_matter_of_course_is_left(odd: object, masked: bool) 
     first = frame(0x81, b"first", masked=masked)
     assert callable(odd)
     assert whole(first + odd(masked)) == (len(first), 1, in_two_steps(first, BASE))
+    assert len(odd(masked)) < 2 or one(odd(masked)) is None

@@ -52,6 +52,7 @@ class RecordingWriter(RecordingFile):
         "_batch_events",
         "_batch_size",
         "_batch_wire",
+        "_direct",
         "_gap",
         "_retry_at",
         "disk",
@@ -77,6 +78,7 @@ class RecordingWriter(RecordingFile):
         self.gaps = self.own = 0
         self.news: list[str | None] | None = None
         self._gap: Gap | None = None
+        self._direct = -1  # the open file, while nothing stands between an event and its place in there
         self._retry_at = 0
         self._batch: list[bytes] = []
         self._batch_size = self._batch_events = self._batch_wire = 0
@@ -93,28 +95,8 @@ class RecordingWriter(RecordingFile):
         disk = self.disk
         if not disk.inline and self._goes_aside(Batch(buffers, events, wire, t, t)):
             return
-        if self.durability == "every" and self._gap is None and wire < JOIN_BELOW and self._fd >= 0:
-            # The hot path: one join, one write. Anything unusual goes the long way.
-            data = b"".join(buffers)
-            disk.call = self
-            try:
-                done = os.write(self._fd, data) if not self._torn else 0
-            except OSError:
-                done = 0
-            disk.call = None
-            if done == len(data):
-                self.size += done
-                if disk.taken:
-                    disk.take_back()
-                    disk.was_late(self, events, t)
-                return
-            self._torn = True
-            buffers = [data]
-            if disk.taken:
-                aside = disk.put(self, Batch(buffers, events, wire, t, t), first=True)
-                disk.take_back()
-                if aside:
-                    return
+        if self._direct >= 0 and wire < JOIN_BELOW:
+            self.append(b"".join(buffers), events, wire, t)
         elif self.durability == "batch" and self._gap is None:
             self._batch += buffers
             self._batch_size += sum(map(len, buffers))
@@ -122,11 +104,42 @@ class RecordingWriter(RecordingFile):
             self._batch_wire += wire
             if self._batch_size >= _BATCH_LIMIT:
                 self.flush(t)
+        else:
+            self._write_guarded(buffers, events, wire, t)
+
+    def append(self, data: bytes, events: int, wire: int, t: int) -> None:
+        """The hot path: `write` of what is joined already, and less than 32 KiB. One call of the system; anything unusual goes the long way."""
+        disk = self.disk
+        fd = self._direct
+        if fd < 0 or not disk.inline:
+            self.write([data], events, wire, t)
             return
-        with disk.guarded(self) as guard:
+        disk.call = self
+        try:
+            done = os.write(fd, data)
+        except OSError:
+            done = 0
+        disk.call = None
+        if done == len(data):
+            self.size += done
+            if disk.taken:
+                disk.take_back()
+                disk.was_late(self, events, t)
+            return
+        self._direct = -1
+        self._torn = True
+        if disk.taken:
+            aside = disk.put(self, Batch([data], events, wire, t, t), first=True)
+            disk.take_back()
+            if aside:
+                return
+        self._write_guarded([data], events, wire, t)
+
+    def _write_guarded(self, buffers: list[bytes], events: int, wire: int, t: int) -> None:
+        with self.disk.guarded(self) as guard:
             self._add(buffers, events, wire, t)
         if guard.taken and self._gap is None:  # what is missing is not late
-            disk.was_late(self, events, t)
+            self.disk.was_late(self, events, t)
         if self.news:
             self.tell()
 
@@ -247,6 +260,7 @@ class RecordingWriter(RecordingFile):
             self._lose(_reason(error), batch.events, batch.wire, batch.until, since=batch.t)
             return False
         self._gap = None
+        self._set_direct()
         for _ in range(batch.gaps + (gap is not None)):
             self.gaps += 1
             self._note(None)
@@ -259,6 +273,8 @@ class RecordingWriter(RecordingFile):
             with contextlib.suppress(OSError):  # the next write meets it too, and counts what it costs
                 self._append([self.packed(event)])
                 self.own += 1
+                return
+            self._direct = -1
 
     # --- the file ----------------------------------------------------------------------------------------------------
 
@@ -296,6 +312,15 @@ class RecordingWriter(RecordingFile):
             self._gap = None
             self.gaps += 1
             self._note(None)
+        self._set_direct()
+
+    def _set_direct(self) -> None:
+        """A write has succeeded, and no gap is left."""
+        self._direct = self._fd if self.durability == "every" else -1
+
+    def _close_file(self) -> None:
+        self._direct = -1
+        super()._close_file()
 
     def _settle(self, t: int) -> None:
         """Write the gap if there is one and it can be: before a trailer counts."""
@@ -337,6 +362,7 @@ class RecordingWriter(RecordingFile):
         self.news = [*(self.news or ()), sentence]
 
     def _lose(self, reason: str, events: int, wire: int, t: int, since: int | None = None) -> None:
+        self._direct = -1
         if self._gap is None:
             self._gap = Gap(t if since is None else since, t, events, wire, reason)
             self._note(f"cannot write {self.path}: {reason}")

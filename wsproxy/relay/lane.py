@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..recording.events import DirTotals
+from ..recording.file import JOIN_BELOW
 from ..recording.format import pack_event
 from ..recording.whole_frames import WholeFramePacker
 from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Redacted, Superseding, WireEvent
@@ -49,6 +50,7 @@ class Track:
         "_note",
         "_rebuilding",
         "_stream",
+        "_writer",
         "bytes",
         "digest",
         "packer",
@@ -57,6 +59,7 @@ class Track:
 
     def __init__(self, stream: Stream, conn: int, dir: Dir) -> None:
         self._stream = stream
+        self._writer = stream.writer
         self._dir: Dir = dir
         self.packer = WholeFramePacker(conn, dir, stream.writer.header.start_mono_ns)
         self.bytes = 0
@@ -112,16 +115,12 @@ class Track:
         try:
             cut = self._cut
             size = len(data)
-            out: list[bytes] = []
-            if cut.between:
-                taken, count = self.packer.pack_whole(data, t, out)
-                cut.frames += count
+            one = self.packer.pack_one(data, t) if cut.between and 1 < size < JOIN_BELOW else None
+            count = 1
+            if one is not None:
+                cut.frames += 1
             else:
-                taken = count = 0
-            if taken < size:
-                events = cut.feed(data[taken:] if taken else data, t)
-                self.packer.pack(events, out)
-                count += len(events)
+                out, count = self._cut_up(cut, data, t)
             self.bytes += size
             digest = self.digest
             if size >= LARGE or digest.lagging:
@@ -130,9 +129,25 @@ class Track:
                 digest.hash.update(data)
             stream = self._stream
             stream.events += count
-            stream.writer.write(out, count, size, t)
+            if one is not None:
+                self._writer.append(one, 1, size, t)
+            else:
+                stream.writer.write(out, count, size, t)
         except Exception as error:
             self._failed(self._dir, data, t, error)
+
+    def _cut_up(self, cut: FrameStream, data: bytes, t: int) -> tuple[list[bytes], int]:
+        """The msgpack of a read that is anything, and how many events that is."""
+        out: list[bytes] = []
+        taken = count = 0
+        if cut.between:
+            taken, count = self.packer.pack_whole(data, t, out)
+            cut.frames += count
+        if taken < len(data):
+            events = cut.feed(data[taken:] if taken else data, t)
+            self.packer.pack(events, out)
+            count += len(events)
+        return out, count
 
     # --- as events ---------------------------------------------------------------------------------------------------
 

@@ -21,12 +21,14 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .alarm import Alarm
+
 if TYPE_CHECKING:
     from .ends import End
 
 READ, WRITE, ERROR, HUNG_UP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR, select.EPOLLHUP
-_AT_ONCE = 64  # ready descriptors per call
-_ROUNDS = 100  # of spliced sockets alone, before asyncio is asked whether it wants anything
+_AT_ONCE = 42  # ready descriptors per call: as many as fit into 512 bytes, for which `poll` need not ask the C library (0.3 µs)
+_ROUNDS = 1000  # of spliced sockets alone, before asyncio is asked whether it wants anything
 
 
 class Served(Protocol):
@@ -45,6 +47,8 @@ class Poller(selectors.BaseSelector):
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self._alarm = Alarm()
+        self._epoll.register(self._alarm.fd, READ)
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._served: dict[int, Served] = {}
         self._woken = False
@@ -94,6 +98,8 @@ class Poller(selectors.BaseSelector):
                 self._serve(served.end, events, serve)
             elif (key := self._keys.get(fd)) is not None:
                 self._leave_alone(fd, _epoll_events(key.events))
+            elif fd == self._alarm.fd:
+                self._alarm.hear()
         for end in holding:
             self._serve(end, READ, serve)
 
@@ -141,12 +147,17 @@ class Poller(selectors.BaseSelector):
                     served.ready(events)
                 elif (key := self._keys.get(fd)) is not None:
                     ready.append((key, _asyncio_events(events) & key.events))
+                elif fd == self._alarm.fd:
+                    self._alarm.hear()
+                    self._woken = True
             if ready or self._woken:
                 break
-            if deadline is not None:
+            if deadline is not None:  # the alarm ends the rounds that follow
                 timeout = deadline - monotonic()
                 if timeout <= 0:
                     break
+                self._alarm.set(timeout)
+                timeout = deadline = None
         return ready
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -185,6 +196,7 @@ class Poller(selectors.BaseSelector):
 
     def close(self) -> None:
         self._epoll.close()
+        self._alarm.close()
 
 
 def _descriptor(fileobj: Any) -> int:
