@@ -214,9 +214,9 @@ def figures(course: Course, *, waited: bool = False) -> str:
     downs = len(attempt.seen.get(WIRE_DOWN, ())) if course.wired else len(course.out_rows)
     parts = [f"{chunks(ups)} up, {downs:,} down"]
     times = sorted(
-        course.down.first(row).t - course.consumed(inputs[-1]).t
-        for row in course.turn_of
-        if (inputs := course.inputs(row))
+        course.down.point(row).t - course.up.ended(course.in_rows[turn.inputs[-1]])
+        for row, turn in course.turn_of.pairs()
+        if turn.inputs
     )
     if times:
         most = f", at most {span(times[-1])}" if len(times) > 1 else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,17 +153,25 @@ def trace(recording: Source, *, chunk: int | None = None, grep: str | None = Non
 
 def _track(course: Course) -> Track:
     attempt: Attempt = course.attempt
-    all_ways = ways(course)
     work = policy_work(course)
+    lost = 0
+
+    def counted() -> Iterator[Way]:
+        nonlocal lost
+        for way in ways(course):
+            lost += way.fate is not None
+            yield way
+
+    entries = tuple(glance(course, counted()))
     return Track(
         conn=attempt.conn,
         course=course,
         lanes=lanes(course),
         counts=counts(course),
-        entries=tuple(glance(course, all_ways)),
+        entries=entries,
         hops=tuple(hops(course)),
         policy=work,
-        lost=sum(way.fate is not None for way in all_ways) + work.owed,
+        lost=lost + work.owed,
     )
 
 
@@ -197,7 +206,7 @@ def _chosen(recording: Source, courses: list[Course], chunk: int | None, grep: s
         raise WsproxyError("there are no chunks in this recording; 'wsproxy show' shows what there is")
     if chunk is not None:
         course = carrying[-1]
-        total = sum(row not in course.up.extra for row in range(len(course.up.rows)))
+        total = len(course.up) - len(course.up.extra)
         if not 0 <= chunk < total:
             there = f"its upstream chunks are #0 to #{total - 1}" if total else "it has no upstream chunks"
             raise WsproxyError(f"no chunk #{chunk} in this stream: {there}")
@@ -206,9 +215,9 @@ def _chosen(recording: Source, courses: list[Course], chunk: int | None, grep: s
         number = _find(recording, grep)
         for course in carrying:
             for down, chain in ((False, course.up), (True, course.down)):
-                for row, sightings in enumerate(chain.rows):
-                    if any(s is not None and s.number == number for s in sightings):
-                        return path_down(course, row) if down else path_up(course, row)
+                row = next((row for row in range(len(chain)) if chain.number_in(row, number)), None)
+                if row is not None:
+                    return path_down(course, row) if down else path_up(course, row)
         raise WsproxyError(f"no chunk contains {grep!r}; what spans several chunks is in none of them")
     for course in reversed(carrying):
         if course.blocked is not None:

@@ -166,6 +166,8 @@ def _tell_faults(watcher: Watcher) -> None:
 
     def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if isinstance(error, ValueError) and "_start_serving" in context["message"]:
+            return  # asyncio would accept again, a second after the descriptors ran out, and the port was closed meanwhile
         words = f"{context['message']}: {error}" if error is not None else str(context["message"])
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             words = f"cannot accept on the control port: {os.strerror(error.errno).lower()}; waiting (see ulimit -n)"

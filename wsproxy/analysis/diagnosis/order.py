@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from ..journey.attempt import WIRE_DOWN, WIRE_UP
+from ..journey.chain import Chain
 from ..journey.chunks import CONTENT
-from ..journey.course import Chain, Course
+from ..journey.course import Course
 from ..journey.matching import PASS, REPEAT
 from .findings import Finding, chunks, finding, instant
 
@@ -30,7 +31,7 @@ def order(course: Course) -> Iterator[Finding]:
 def _moved(chain: Chain, way: str) -> Iterator[Finding]:
     for column, rows in chain.moved.items():
         stage = chain.stages[column]
-        numbers = tuple(s.number for row in rows[:_SHOWN] if (s := chain.rows[row][column]))
+        numbers = tuple(s.number for row in rows[:_SHOWN] if (s := chain.cell(row, column)))
         which = ", ".join(f"#{row}" for row in rows[:_SHOWN])
         sentence = f"{chunks(len(rows))} on the way {way} came in another order at {stage} ({which})"
         yield finding("reordered", sentence, stage=stage, chunk=rows[0] if way == "up" else None, evidence=numbers)
@@ -55,7 +56,7 @@ def _is_one(chain: Chain, row: int) -> bool:
 
 
 def _policy(course: Course) -> Iterator[Finding]:
-    passed = [(row, turn.inputs[0]) for row, turn in course.turn_of.items() if turn.kind == PASS]
+    passed = ((row, turn.inputs[0]) for row, turn in course.turn_of.pairs() if turn.kind == PASS)
     moved = [later for earlier, later in pairwise(passed) if later[1] < earlier[1]]
     if moved:
         chunk = course.in_rows[moved[0][1]]
@@ -65,7 +66,7 @@ def _policy(course: Course) -> Iterator[Finding]:
         )
         numbers = (course.consumed(chunk).number, *(course.down.first(row).number for row, _ in moved[:_SHOWN]))
         yield finding("reordered", sentence, stage="policy.chunk_out", chunk=chunk, evidence=numbers)
-    repeats = [row for row, turn in course.turn_of.items() if turn.kind == REPEAT]
+    repeats = [row for row, turn in course.turn_of.pairs() if turn.kind == REPEAT]
     if repeats:
         out = course.down.first(repeats[0])
         of = next(row for row in course.in_rows if course.consumed(row).essence == out.essence)

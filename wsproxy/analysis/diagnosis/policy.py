@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from ... import stages
 from ...wire.events import C2S, S2C
-from ..journey.attempt import WIRE_DOWN, WIRE_UP, Note, Point
+from ..journey.attempt import WIRE_DOWN, WIRE_UP, Note
 from ..journey.chunks import CONTENT
 from ..journey.course import Course
+from ..journey.sightings import Point
 from .findings import NOTE, WARNING, Finding, chunks, finding, instant, span
 from .words import CLOSED, POLICY_HOOK, closing, last_chunk
 
@@ -185,7 +186,7 @@ def designs(course: Course) -> Iterator[Finding]:
         )
     count, longest = course.held
     if count >= _BUFFERED and course.turn_of:
-        first = min(course.down.first(row).t for row in course.turn_of)
+        first = min(map(course.down.point, course.turn_of)).t
         until = " until the end" if first >= course.consumed(course.in_rows[-1]).t else ""
         sentence = f"the policy held {chunks(count)} back{until}, for {span(longest)} at most"
         yield finding("policy-buffered", sentence, stage=stages.POLICY_CHUNK_OUT, ms=longest / 1e6)

@@ -1,7 +1,7 @@
 """What was seen of one stream: one attempt per WebSocket that tried to carry it.
 
-Strategy: data, no behaviour. Of a chunk only its time, event number and identity are kept, never its content: some 200 bytes each,
-whatever it weighs. Who wants to show content reads the recording again for the few events that it names (`reading.pick`).
+Strategy: data, no behaviour. Of a chunk only its time, event number and identity are kept, never its content: 41 bytes for each place where it
+was seen, whatever it weighs (`sightings`). Who wants to show content reads the recording again for the few events that it names (`reading.pick`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ... import stages
 from ...recording.events import Gap, Link
 from ...recording.reader import Ending
 from ...wire.events import Dir
+from .sightings import Point, Sightings
 
 WIRE_UP, WIRE_DOWN = "wire.c2s", "wire.s2c"
 
@@ -35,28 +36,6 @@ STEPS = {
     stages.CLIENT_TO_CLIENT: 6, stages.CALLBACK_YIELDED: 6,
 }  # fmt: skip
 """The step of the pipeline (1 to 6) that a stage belongs to."""
-
-
-class Point(NamedTuple):
-    """When, in nanoseconds since the recording's start, and in which event of the recording."""
-
-    t: int
-    number: int
-
-
-class Sighting(NamedTuple):
-    """A chunk at a stage. `essence` and `flags` are of its identity; `error_ns` bounds the error of `t`."""
-
-    t: int
-    number: int
-    essence: int
-    flags: int
-    index: int | None = None  # type: ignore[assignment]  # shadows tuple.index, which nobody needs here
-    error_ns: int = 0
-
-    @property
-    def point(self) -> Point:
-        return Point(self.t, self.number)
 
 
 class Close(NamedTuple):
@@ -119,7 +98,7 @@ class Attempt:
     messages: int = 0  # of the pipeline
     strange: int = 0  # not of the pipeline, or not readable
     unreadable: int = 0
-    seen: dict[str, list[Sighting]] = field(default_factory=dict)
+    seen: dict[str, Sightings] = field(default_factory=dict)
     notes: dict[str, list[Note]] = field(default_factory=dict)
     marks: Counter[str] = field(default_factory=Counter)  # markers by stage
     silence: Silence | None = None

@@ -1,23 +1,24 @@
 """One attempt laid out: which chunk was where when, and what the policy made of them.
 
-Strategy: two chains of stages with the policy between them. A chain has a row per chunk and a column per stage; each stage is aligned with the
-one before it. A stage has a column where chunks were seen at it, and also where its hook is known to be installed and nothing came: that is
-how "not seen" and "not looked at" are told apart.
+Strategy: two chains of stages (`chain`) with the policy between them. A stage has a column where chunks were seen at it, and also where its hook
+is known to be installed and nothing came: that is how "not seen" and "not looked at" are told apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
 from ... import stages
 from ...wire.events import C2S, S2C
-from .attempt import DOWN, UP, WIRE_DOWN, WIRE_UP, Attempt, Ended, Note, Point, Sighting
+from .attempt import DOWN, UP, WIRE_DOWN, WIRE_UP, Attempt, Ended, Note
+from .chain import Chain
 from .chunks import BLOCKED, CONTENT, FINISH
-from .matching import Turn, align, out_of_order, turns
+from .matching import Turn, Turns, turns
+from .sightings import Point, Sighting
 
 RACE_NS = 1_000_000  # closer than this, what two processes say about "before" and "after" is not to be trusted
 
@@ -30,85 +31,6 @@ class Stop(NamedTuple):
     how: str  # "close", "fin", "reset", "end" (of the callback, by its markers)
 
 
-@dataclass(slots=True)
-class Chain:
-    """Rows of sightings, one column per stage. `extra` maps rows that began later than the first stage to their column."""
-
-    stages: tuple[str, ...]
-    columns: dict[str, int]
-    rows: list[list[Sighting | None]] = field(default_factory=list)
-    extra: dict[int, int] = field(default_factory=dict)
-    copies: dict[int, int] = field(default_factory=dict)  # of the extra rows: the row of the same content
-    moved: dict[int, list[int]] = field(default_factory=dict)  # by column: rows that overtook others there
-    order: dict[str, list[int]] = field(default_factory=dict)  # by stage: the rows in the order in which they came
-
-    def at(self, row: int, stage: str) -> Sighting | None:
-        column = self.columns.get(stage)
-        return None if column is None else self.rows[row][column]
-
-    def first(self, row: int) -> Sighting:
-        for sighting in self.rows[row]:
-            if sighting is not None:
-                return sighting
-        raise AssertionError("a row begins with a sighting")
-
-    def last_column(self, row: int) -> int:
-        sightings = self.rows[row]
-        column = len(sightings) - 1
-        while sightings[column] is None:
-            column -= 1
-        return column
-
-
-def chain(names: Sequence[str], seen: dict[str, list[Sighting]]) -> Chain:
-    """Align the stages, each with what came before it."""
-    result = Chain(tuple(names), {name: column for column, name in enumerate(names)})
-    width = len(result.stages)
-    previous: list[int] = []  # rows in the order of the stage before
-    for column, stage in enumerate(result.stages):
-        sightings = seen.get(stage, [])
-        order: list[int] = []
-        matched = align([result.first(row).essence for row in previous], [s.essence for s in sightings])
-        for sighting, i in zip(sightings, matched, strict=True):
-            if i >= 0:
-                row = previous[i]
-            else:
-                row = len(result.rows)
-                result.rows.append([None] * width)
-                if column:
-                    result.extra[row] = column
-            result.rows[row][column] = sighting
-            order.append(row)
-        if column:
-            moved = out_of_order(matched)
-            if moved:
-                result.moved[column] = [order[j] for j in moved]
-            first = {result.first(row).essence: row for row in reversed(previous)}
-            for row in (row for row, at in result.extra.items() if at == column):
-                essence = result.rows[row][column].essence  # type: ignore[union-attr]  # it began in this column
-                if essence and essence in first:
-                    result.copies[row] = first[essence]
-            gone = set(previous).difference(order)
-            order = _merged(previous, order, gone) if gone else order
-        result.order[stage] = order
-        previous = order
-    return result
-
-
-def _merged(previous: list[int], order: list[int], gone: set[int]) -> list[int]:
-    """The rows of this stage, with those that were not seen here kept where they stood: a marker may be missing."""
-    place = {row: n for n, row in enumerate(previous)}
-    result: list[int] = []
-    lost = [row for row in previous if row in gone]
-    at = 0
-    for row in order:
-        while at < len(lost) and place.get(row, -1) > place[lost[at]]:
-            result.append(lost[at])
-            at += 1
-        result.append(row)
-    return result + lost[at:]
-
-
 class Course:
     """An attempt's chunks from the backend to the client."""
 
@@ -116,20 +38,20 @@ class Course:
         self.attempt = attempt
         seen = attempt.seen
         down = _columns(DOWN, attempt, anything_later=False)
-        self.down = chain(down, seen)
-        self.up = chain(_columns(UP, attempt, anything_later=any(seen.get(stage) for stage in DOWN)), seen)
-        self.in_rows = [row for row in range(len(self.up.rows)) if self.up.rows[row][-1] is not None]
-        self.in_rows.sort(key=lambda row: self.consumed(row)[:2])
-        self.out_rows = [row for row in range(len(self.down.rows)) if row not in self.down.extra]
-        self.out_rows.sort(key=lambda row: self.down.first(row)[:2])
-        made = turns([self.consumed(row) for row in self.in_rows], [self.down.first(row) for row in self.out_rows])
-        self.turn_of: dict[int, Turn] = dict(zip(self.out_rows, made, strict=True))
-        self.answer_of = {self.in_rows[i]: row for row, turn in self.turn_of.items() for i in turn.inputs}
+        self.down = Chain(down, seen)
+        self.up = Chain(_columns(UP, attempt, anything_later=any(seen.get(stage) for stage in DOWN)), seen)
+        self.in_rows, ins = self.up.by_last()
+        self.out_rows, outs = self.down.by_first()
+        self.turn_of = TurnOf(self.out_rows, turns(ins, outs), len(self.down))
+        self.answer_of = ByRow(len(self.up))
         """Of each up row that was answered, the down row."""
+        for row, turn in self.turn_of.pairs():
+            for i in turn.inputs:
+                self.answer_of.set(self.in_rows[i], row)
 
     def consumed(self, row: int) -> Sighting:
         """An up row at the last place before the policy's output that is known."""
-        sighting = self.up.rows[row][-1]
+        sighting = self.up.cell(row, -1)
         assert sighting is not None
         return sighting
 
@@ -210,10 +132,7 @@ class Course:
 
     def number_of(self, event: int) -> int | None:
         """The number of the upstream chunk that an event shows."""
-        for row in range(len(self.up.rows) - 1, -1, -1):
-            if any(s is not None and s.number == event for s in self.up.rows[row]):
-                return row
-        return None
+        return next((row for row in range(len(self.up) - 1, -1, -1) if self.up.number_in(row, event)), None)
 
     @cached_property
     def client_left(self) -> bool:
@@ -237,7 +156,7 @@ class Course:
         answered = max((n for n, row in enumerate(self.in_rows) if row in self.answer_of), default=-1)
         tail = self.in_rows[answered + 1 :]
         wanted = any(self.consumed(row).flags & CONTENT or not self.consumed(row).essence for row in tail)
-        return tail if wanted else []
+        return list(tail) if wanted else []
 
     @cached_property
     def passed_over(self) -> list[int]:
@@ -251,9 +170,9 @@ class Course:
         count = longest = 0
         for row, following in pairwise(self.in_rows):
             answer = self.answer_of.get(row)
-            if answer is not None and self.consumed(following).t < self.down.first(answer).t:
+            if answer is not None and self.up.ended(following) < self.down.point(answer).t:
                 count += 1
-                longest = max(longest, self.down.first(answer).t - self.consumed(row).t)
+                longest = max(longest, self.down.point(answer).t - self.up.ended(row))
         return count, longest
 
     @cached_property
@@ -267,6 +186,8 @@ class Course:
         """The down rows that failed the client's validation, with the marker that says why."""
         found: dict[int, Note] = {}
         notes = self.attempt.notes.get(stages.CLIENT_REJECTED, ())
+        if not notes:
+            return found
         by_number = {s.number: s for s in self.attempt.seen.get(stages.CLIENT_REJECTED, ())}
         ok = {stages.CLIENT_NORMALIZED, stages.CLIENT_TO_CLIENT, stages.CALLBACK_YIELDED} & set(self.down.stages)
         free = [row for row in range(len(self.down.rows)) if not any(self.down.at(row, stage) for stage in ok)]
@@ -282,6 +203,55 @@ class Course:
     def _arrived(self, row: int) -> int:
         seen = [s for s in self.down.rows[row] if s is not None]
         return seen[-1].t
+
+
+class ByRow(Mapping[int, int]):
+    """A number for some of the rows, four bytes for each row."""
+
+    def __init__(self, rows: int) -> None:
+        self._numbers = array("i", [-1]) * rows
+        self._known = 0
+
+    def set(self, row: int, number: int) -> None:
+        """Note a row's number, which is not negative."""
+        self._known += self._numbers[row] < 0
+        self._numbers[row] = number
+
+    def __getitem__(self, row: int) -> int:
+        number = self._numbers[row] if 0 <= row < len(self._numbers) else -1
+        if number < 0:
+            raise KeyError(row)
+        return number
+
+    def __len__(self) -> int:
+        return self._known
+
+    def __iter__(self) -> Iterator[int]:
+        return (row for row, number in enumerate(self._numbers) if number >= 0)
+
+
+class TurnOf(Mapping[int, Turn]):
+    """Of each output's row, what the policy did to make it; in the order of the outputs."""
+
+    def __init__(self, out_rows: Sequence[int], made: Turns, rows: int) -> None:
+        self._rows = out_rows
+        self._made = made
+        self._places = ByRow(rows)
+        for place, row in enumerate(out_rows):
+            self._places.set(row, place)
+
+    def __getitem__(self, row: int) -> Turn:
+        return self._made[self._places[row]]
+
+    def pairs(self) -> Iterator[tuple[int, Turn]]:
+        """What `items` gives, without a search for each."""
+        return zip(self._rows, self._made, strict=True)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._rows)
 
 
 def _columns(names: Sequence[str], attempt: Attempt, *, anything_later: bool) -> list[str]:

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from ... import stages
 from ...wire.events import C2S, S2C
-from .attempt import WIRE_DOWN, WIRE_UP, Point, Sighting
+from .attempt import WIRE_DOWN, WIRE_UP
 from .chunks import CONTENT, missing
 from .course import RACE_NS, Course
+from .sightings import Point, Sighting
 
 BURST_NS = 5_000_000  # what was sent together arrives together
 _CLIENT = (
@@ -35,18 +36,13 @@ class Fate(NamedTuple):
 def fates_up(course: Course) -> dict[int, Fate]:
     """The fates of the backend's chunks that did not reach the policy, or as far as anybody looked; by row."""
     chain = course.up
-    last = [-1] * len(chain.stages)  # by column: the last row that was seen there
-    for row, sightings in enumerate(chain.rows):
-        if row not in chain.extra:
-            for column, sighting in enumerate(sightings):
-                if sighting is not None:
-                    last[column] = row
+    last = [chain.last_row(column) for column in range(len(chain.stages))]
     found = {}
-    for row in range(len(chain.rows)):
+    for row in range(len(chain)):
         column = chain.last_column(row) + 1
         if row in chain.extra or column == len(chain.stages):
             continue
-        here = chain.rows[row][column - 1]
+        here = chain.cell(row, column - 1)
         assert here is not None
         code = _lost_up(course, here, chain.stages[column], is_tail=row > last[column])
         if code:
@@ -82,7 +78,7 @@ def fates_down(course: Course) -> dict[int, Fate]:
     found = {}
     wired = course.attempt.seen.get(WIRE_DOWN)
     last = wired[-1].number if wired else 0
-    for row in range(len(course.down.rows)):
+    for row in range(len(course.down)):
         fate = _lost_down(course, row, last)
         if fate:
             found[row] = fate
@@ -92,10 +88,10 @@ def fates_down(course: Course) -> dict[int, Fate]:
 def _lost_down(course: Course, row: int, last: int) -> Fate | None:
     chain = course.down
     column = chain.last_column(row)
-    here = chain.rows[row][column]
-    assert here is not None
     if column == len(chain.stages) - 1 and chain.stages[column] in _GIVEN and not course.rejected:
         return None  # the common case: it went all the way
+    here = chain.cell(row, column)
+    assert here is not None
     following = chain.stages[column + 1] if column + 1 < len(chain.stages) else None
     if row in course.rejected:
         note = course.rejected[row]
@@ -104,7 +100,7 @@ def _lost_down(course: Course, row: int, last: int) -> Fate | None:
         return None  # a marker of something else
     stop = course.stop
     wire = chain.at(row, WIRE_DOWN)
-    if wire is None and here is not None and chain.stages[column] not in _CLIENT:
+    if wire is None and chain.stages[column] not in _CLIENT:
         if following is None:
             return None  # nobody looked further
         if stop is not None and here.t > stop.t - RACE_NS:

@@ -12,24 +12,27 @@ Cost: O(n log n); a chunk that repeats a thousand times costs no more than other
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import lt
+from typing import NamedTuple, overload
 
 from ..subsequences import increasing
-from .attempt import Sighting
 from .chunks import CONTENT
+from .sightings import Sightings
 
 PASS, REWRITE, MERGE, INVENT, REPEAT = "pass", "rewrite", "merge", "invent", "repeat"
 
 
-def align(before: Sequence[int], after: Sequence[int], *, changed: bool = True) -> list[int]:
+def align(before: Sequence[int], after: Sequence[int], *, changed: bool = True) -> array[int]:
     """For each essence of `after` the position in `before` that it continues, or -1. An essence of 0 fits anywhere in order.
 
     Args:
         changed: match also what has no equal but stands where equally many others are missing.
     """
-    matched = [-1] * len(after)
+    matched = array("i", [-1]) * len(after)
     shorter = min(len(before), len(after))
     head = 0
     while head < shorter and _fits(before[head], after[head]):
@@ -52,7 +55,7 @@ def _fits(one: int, other: int) -> bool:
 
 
 def _middle(
-    before: Sequence[int], after: Sequence[int], left: range, right: range, matched: list[int]
+    before: Sequence[int], after: Sequence[int], left: range, right: range, matched: array[int]
 ) -> tuple[list[int], set[int]]:
     """Match by content; gives the positions that are left over on the left, and the contents that stand there."""
     places: dict[int, list[int]] = {}
@@ -77,7 +80,7 @@ def _middle(
 
 
 def _pair_gaps(
-    after: Sequence[int], left: range, right: range, matched: list[int], free: list[int], known: set[int]
+    after: Sequence[int], left: range, right: range, matched: array[int], free: list[int], known: set[int]
 ) -> None:
     """Changed chunks: equally many without an equal on both sides of a gap are the same ones, in order. A copy is none of them."""
     j = right.start
@@ -100,6 +103,8 @@ def _pair_gaps(
 
 def out_of_order(matched: Sequence[int]) -> list[int]:
     """The fewest positions that must have moved: what is outside a longest increasing run of the matched ones."""
+    if all(map(lt, matched, islice(matched, 1, None))) or not any(i >= 0 for i in matched):
+        return []
     known = [(j, i) for j, i in enumerate(matched) if i >= 0]
     kept = {j for j, _ in increasing(known)}
     return [j for j, _ in known if j not in kept]
@@ -112,16 +117,53 @@ class Turn(NamedTuple):
     inputs: tuple[int, ...]
 
 
-def turns(ins: Sequence[Sighting], outs: Sequence[Sighting]) -> list[Turn]:
+class Turns(Sequence[Turn]):
+    """A turn for each output; of most the input that passed is all that is kept."""
+
+    def __init__(self, matched: array[int]) -> None:
+        self._passed = matched
+        self._others: dict[int, Turn] = {}
+
+    def __len__(self) -> int:
+        return len(self._passed)
+
+    @overload
+    def __getitem__(self, out: int) -> Turn: ...
+    @overload
+    def __getitem__(self, out: slice) -> list[Turn]: ...
+    def __getitem__(self, out: int | slice) -> Turn | list[Turn]:
+        if isinstance(out, slice):
+            return [self[one] for one in range(*out.indices(len(self)))]
+        i = self._passed[out]
+        return Turn(PASS, (i,)) if i >= 0 else self._others.get(out, _INVENTED)
+
+    def __setitem__(self, out: int, turn: Turn) -> None:
+        """For an output that did not pass."""
+        self._others[out] = turn
+
+    def __iter__(self) -> Iterator[Turn]:
+        for out, i in enumerate(self._passed):
+            yield Turn(PASS, (i,)) if i >= 0 else self._others.get(out, _INVENTED)
+
+
+_INVENTED = Turn(INVENT, ())
+
+
+def turns(ins: Sightings, outs: Sightings) -> Turns:
     """A turn for each output, in order. Inputs that stand in none were dropped, or are owed."""
-    matched = align([s.essence for s in ins], [s.essence for s in outs], changed=False)
+    matched = align(ins.essence, outs.essence, changed=False)
     for j, i in enumerate(matched):
-        if i >= 0 and ins[i].t - ins[i].error_ns > outs[j].t + outs[j].error_ns:
+        if i >= 0 and ins.t[i] - ins.error_ns[i] > outs.t[j] + outs.error_ns[j]:
             matched[j] = -1  # it was out before it was in: something else of the same content
-    passed = {i for i in matched if i >= 0}
-    known = {ins[i].essence for i in passed if ins[i].essence}
-    waiting = [i for i in range(len(ins)) if i not in passed]
-    result = [Turn(PASS, (i,)) if i >= 0 else Turn(INVENT, ()) for i in matched]
+    passed = bytearray(len(ins))
+    for i in matched:
+        if i >= 0:
+            passed[i] = 1
+    result = Turns(matched)
+    if all(i >= 0 for i in matched):
+        return result
+    known = {ins.essence[i] for i in matched if i >= 0}
+    waiting = [i for i in range(len(ins)) if not passed[i]]
     floor = -1
     j = 0
     while j < len(outs):
@@ -134,7 +176,7 @@ def turns(ins: Sequence[Sighting], outs: Sequence[Sighting]) -> list[Turn]:
             end += 1
         ceiling = matched[end] if end < len(outs) else len(ins)
         for k in range(j, end):
-            if outs[k].essence in known and outs[k].flags & CONTENT:
+            if outs.essence[k] and outs.essence[k] in known and outs.flags[k] & CONTENT:
                 result[k] = Turn(REPEAT, ())
         made = [k for k in range(j, end) if result[k].kind == INVENT]
         between = waiting[bisect_left(waiting, floor + 1) : bisect_left(waiting, ceiling)] if floor < ceiling else []
@@ -143,22 +185,20 @@ def turns(ins: Sequence[Sighting], outs: Sequence[Sighting]) -> list[Turn]:
     return result
 
 
-def _attribute(
-    ins: Sequence[Sighting], outs: Sequence[Sighting], made: list[int], between: list[int], result: list[Turn]
-) -> None:
+def _attribute(ins: Sightings, outs: Sightings, made: list[int], between: list[int], result: Turns) -> None:
     """Give the inputs between two passed chunks to the outputs that were made there."""
-    if len(made) == len(between) and all(_before(ins[i], outs[k]) for i, k in zip(between, made, strict=True)):
+    if len(made) == len(between) and all(_before(ins, i, outs, k) for i, k in zip(between, made, strict=True)):
         for i, k in zip(between, made, strict=True):
             result[k] = Turn(REWRITE, (i,))
         return
     at = 0
     for k in made:
         first = at
-        while at < len(between) and _before(ins[between[at]], outs[k]):
+        while at < len(between) and _before(ins, between[at], outs, k):
             at += 1
         taken = tuple(between[first:at])
         result[k] = Turn(INVENT if not taken else REWRITE if len(taken) == 1 else MERGE, taken)
 
 
-def _before(one: Sighting, other: Sighting) -> bool:
-    return one.t - one.error_ns <= other.t + other.error_ns
+def _before(ins: Sightings, i: int, outs: Sightings, k: int) -> bool:
+    return ins.t[i] - ins.error_ns[i] <= outs.t[k] + outs.error_ns[k]

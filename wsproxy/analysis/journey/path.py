@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ... import stages
-from .attempt import STEPS, WIRE_DOWN, Note, Sighting
+from .attempt import STEPS, WIRE_DOWN, Note
 from .chunks import missing
 from .course import Course
 from .fates import Fate, fates_down, fates_up
+from .sightings import Sighting
 
 ENDS = {
     "chunk-not-forwarded": "the callback never forwarded it",
@@ -100,7 +101,7 @@ def _path(course: Course, up: int | None, down: int | None) -> Path:
     chunk = up if up is not None and up not in course.up.extra else None
     end = _end(course, up, down, fate)
     known = _known(course) if end is None else None
-    total = sum(row not in course.up.extra for row in range(len(course.up.rows)))
+    total = len(course.up) - len(course.up.extra)
     return Path(chunk, total, tuple(steps), turn.kind if turn else None, inputs, fate, end, known)
 
 
@@ -114,7 +115,7 @@ def _end(course: Course, up: int | None, down: int | None, fate: Fate | None) ->
         return f"{told}: {reason(note, course.down.first(down))}" if note and down is not None else told
     if down is not None:
         return None
-    if up is None or course.up.rows[up][-1] is None:
+    if up is None or course.up.cell(up, -1) is None:
         return "it was not read any more: the control plane had ended" if course.over else "it was seen no further"
     if up in course.passed_over:
         return "the policy took it, put nothing out for it, and answered later ones"

@@ -8,7 +8,7 @@ Nothing here judges; nothing here raises on what a stranger wrote.
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias
@@ -31,11 +31,10 @@ from .attempt import (
     Ended,
     Journey,
     Note,
-    Point,
-    Sighting,
     Silence,
 )
 from .chunks import AFTER_CLOSE, UNKNOWN, identify, unwrap
+from .sightings import Point, Sightings
 
 Item: TypeAlias = "Message | Event"
 
@@ -96,11 +95,10 @@ class _Reader:
         self._conns: dict[int, Attempt] = {}
         self._upgrades: dict[int, int] = {}  # exchange number of the upgrade request, by connection
         self._said: dict[int, tuple[Point, Dir]] = {}  # the last message, by connection
-        self._sightings: dict[str, list[Sighting]] = {}
+        self._sightings: dict[str, Sightings] = {}
         self._notes: list[Note] = []
         self._noted: Counter[str] = Counter()
-        self._ws: dict[str | None, list[tuple[str, Sighting]]] = {}
-        self._adopted: set[tuple[str, str | None]] = set()
+        self._ws: dict[str | None, dict[str, Sightings]] = {}
         self._servers: set[str | None] = set()  # sources that received a START: the control plane's side
 
     def feed(self, number: int, event: Event) -> None:
@@ -205,7 +203,7 @@ class _Reader:
         if type_ == "CHUNK":
             identity = identify(value.get("data"))
             stage = WIRE_UP if dir == C2S else WIRE_DOWN
-            attempt.seen.setdefault(stage, []).append(Sighting(*point, *identity))
+            _of(attempt.seen, stage).add(*point, *identity)
         elif type_ == "START" and dir == C2S:
             attempt.start = attempt.start or point
         elif type_ == "END":
@@ -235,11 +233,9 @@ class _Reader:
             identity = UNKNOWN if chunk is None else identify(chunk)
             if type(data) is dict and data.get("after_close"):
                 identity = identity._replace(flags=identity.flags | AFTER_CLOSE)
-            sighting = Sighting(event.t, number, *identity, event.index, event.error_ns)
-            if stage in (stages.WS_SENT, stages.WS_RECEIVED):
-                self._ws.setdefault(event.source, []).append((stage, sighting))
-            else:
-                self._sightings.setdefault(stage, []).append(sighting)
+            by_library = stage in (stages.WS_SENT, stages.WS_RECEIVED)
+            kept = self._ws.setdefault(event.source, {}) if by_library else self._sightings
+            _of(kept, stage).add(event.t, number, *identity, event.index, event.error_ns)
             if stage != stages.CLIENT_REJECTED:
                 return
         if stage == stages.WS_RECEIVED and type_ == "START":
@@ -272,23 +268,26 @@ class _Reader:
         return len(invoked) > len(returned) or len(notes) > len(invoked) + len(returned)
 
     def _give_markers(self, attempts: list[Attempt]) -> None:
-        for source, sightings in self._ws.items():
+        for source, by_stage in self._ws.items():
             server = source in self._servers and len(self._ws) > 1
-            for stage, sighting in sightings:
+            for stage, sightings in by_stage.items():
+                other = stage
                 if server:  # the other side's library: its "received" is the endpoint's reading
                     other = stages.ENDPOINT_CHUNK_IN if stage == stages.WS_RECEIVED else stages.ENDPOINT_CHUNK_OUT
-                    if other in self._sightings and (other, source) not in self._adopted:
-                        continue
-                    self._adopted.add((other, source))
-                    self._sightings.setdefault(other, []).append(sighting)
-                else:
-                    self._sightings.setdefault(stage, []).append(sighting)
+                if other not in self._sightings:
+                    self._sightings[other] = sightings
+                elif not server:
+                    self._sightings[other].extend(sightings)
         starts = self._boundaries(attempts)
-        for stage, found in self._sightings.items():
-            for sighting in sorted(found):
-                attempt = attempts[max(bisect_right(starts, sighting.t) - 1, 0)]
-                attempt.seen.setdefault(stage, []).append(sighting)
-                attempt.marks[stage] += 1
+        for stage, sightings in self._sightings.items():
+            ordered = sightings.in_time_order()
+            begin = 0
+            for number, attempt in enumerate(attempts):
+                end = bisect_left(ordered.t, starts[number + 1]) if number + 1 < len(starts) else len(ordered)
+                if begin < end:
+                    attempt.seen[stage] = ordered.take(range(begin, end))
+                    attempt.marks[stage] += end - begin
+                begin = max(begin, end)
         for note in sorted(self._notes, key=lambda note: (note.t, note.number)):
             attempt = attempts[max(bisect_right(starts, note.t) - 1, 0)]
             attempt.notes.setdefault(note.stage, []).append(note)
@@ -307,6 +306,14 @@ class _Reader:
             starts.append(t)
             over = max((end.t for end in attempt.ended.values()), default=None)
         return starts
+
+
+def _of(sightings: dict[str, Sightings], stage: str) -> Sightings:
+    """Those of a stage, to add to."""
+    found = sightings.get(stage)
+    if found is None:
+        found = sightings[stage] = Sightings()
+    return found
 
 
 def _json(data: bytes) -> Any:

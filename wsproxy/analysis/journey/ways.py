@@ -7,17 +7,22 @@ is odd stays visible.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from heapq import merge
+from itertools import groupby, islice
+from operator import attrgetter
+from typing import NamedTuple, TypeAlias
 
 from ... import stages
 from ...wire.events import C2S, S2C
-from .attempt import DOWN, UP, WIRE_DOWN, WIRE_UP, Sighting
-from .course import Chain, Course
+from .attempt import DOWN, UP, WIRE_DOWN, WIRE_UP
+from .chain import Chain
+from .course import Course
 from .fates import Fate, fates_down, fates_up
-from .matching import INVENT, MERGE, PASS, REPEAT, REWRITE
+from .matching import INVENT, MERGE, PASS, REPEAT, REWRITE, Turn
+from .sightings import Sighting
 
 BACKEND, CALLBACK, ENDPOINT, POLICY, CLIENT = "backend", "callback", "endpoint", "policy", "client"
 WIRE_UP_LANE, WIRE_DOWN_LANE = "wire ↑", "wire ↓"
@@ -35,6 +40,8 @@ _DOWN_LANES = (
     (WIRE_DOWN_LANE, (WIRE_DOWN,)),
     (CLIENT, _CLIENT[::-1]),
 )
+_Order: TypeAlias = tuple[int, bool, int]
+
 DROPPED, OWED, ENDED = "drop", "owed", "end"  # kinds of ways that end before the client, beside those of matching
 
 _FOLD = 9  # ways that went alike and stand together; of more only the ends are shown
@@ -108,34 +115,61 @@ def lanes(course: Course) -> tuple[str, ...]:
     return tuple(lane for lane in LANES if lane in found)
 
 
-def ways(course: Course) -> list[Way]:
-    """All ways, by the time at which they began."""
+def ways(course: Course) -> Iterator[Way]:
+    """All ways, by the time at which they began; each is made when it is asked for."""
     lost_up, lost_down = fates_up(course), fates_down(course)
     passed_over = set(course.passed_over)
     up = _columns(course.up, [(lane, (stage,)) for lane, stage in _UP_LANES.items()])
     down = _columns(course.down, _DOWN_LANES)
-    found = []
-    for row, sightings in enumerate(course.up.rows):
-        places = _places(sightings, up)
-        first = next(s for s in sightings if s is not None)
+
+    def from_above(row: int) -> Way:
+        places = _places(course.up, row, up)
+        first = course.up.point(row)
         answer = course.answer_of.get(row)
         turn = course.turn_of[answer] if answer is not None else None
         chunk = row if row not in course.up.extra else None
         if answer is not None and turn is not None and turn.kind in (PASS, REWRITE):
-            places |= _places(course.down.rows[answer], down)
-            found.append(Way(first.t, first.number, chunk, answer, turn.kind, places, lost_down.get(answer)))
-        else:
-            kind = MERGE if turn else DROPPED if row in passed_over else OWED if sightings[-1] is not None else ENDED
-            found.append(Way(first.t, first.number, chunk, answer, kind, places, lost_up.get(row)))
-    for row in range(len(course.down.rows)):
+            places |= _places(course.down, answer, down)
+            return Way(first.t, first.number, chunk, answer, turn.kind, places, lost_down.get(answer))
+        kind = MERGE if turn else DROPPED if row in passed_over else OWED if course.up.cell(row, -1) else ENDED
+        return Way(first.t, first.number, chunk, answer, kind, places, lost_up.get(row))
+
+    def from_policy(row: int) -> Way:
         own = course.turn_of.get(row)
-        if own is None or own.kind not in (PASS, REWRITE):
-            first = course.down.first(row)
-            kind, count = (own.kind, len(own.inputs)) if own else (REPEAT, 0)
-            places = _places(course.down.rows[row], down)
-            found.append(Way(first.t, first.number, None, row, kind, places, lost_down.get(row), count))
-    found.sort(key=lambda way: (way.t, way.chunk is None, way.number))
-    return found
+        first = course.down.point(row)
+        kind, count = (own.kind, len(own.inputs)) if own else (REPEAT, 0)
+        places = _places(course.down, row, down)
+        return Way(first.t, first.number, None, row, kind, places, lost_down.get(row), count)
+
+    def begins_above(row: int) -> _Order:
+        first = course.up.point(row)
+        return first.t, row in course.up.extra, first.number
+
+    def begins_there(row: int) -> _Order:
+        first = course.down.point(row)
+        return first.t, True, first.number
+
+    apart = [row for row in range(len(course.down)) if not _passes(course.turn_of.get(row))]
+    return merge(
+        map(from_above, _ordered(range(len(course.up)), begins_above)),
+        map(from_policy, _ordered(apart, begins_there)),
+        key=lambda way: (way.t, way.chunk is None, way.number),
+    )
+
+
+def _passes(turn: Turn | None) -> bool:
+    return turn is not None and turn.kind in (PASS, REWRITE)
+
+
+def _ordered(rows: Sequence[int], key: Callable[[int], _Order]) -> Sequence[int]:
+    """Sorted; without a key for each, where they are already."""
+    before: _Order | None = None
+    for row in rows:
+        this = key(row)
+        if before is not None and this < before:
+            return sorted(rows, key=key)
+        before = this
+    return rows
 
 
 def _columns(chain: Chain, wanted: Iterable[tuple[str, tuple[str, ...]]]) -> list[tuple[str, list[int]]]:
@@ -143,11 +177,11 @@ def _columns(chain: Chain, wanted: Iterable[tuple[str, tuple[str, ...]]]) -> lis
     return [(lane, [chain.columns[name] for name in names if name in chain.columns]) for lane, names in wanted]
 
 
-def _places(sightings: list[Sighting | None], lanes: list[tuple[str, list[int]]]) -> dict[str, Sighting]:
+def _places(chain: Chain, row: int, lanes: list[tuple[str, list[int]]]) -> dict[str, Sighting]:
     places = {}
     for lane, columns in lanes:
         for column in columns:
-            sighting = sightings[column]
+            sighting = chain.cell(row, column)
             if sighting is not None:
                 places[lane] = sighting
                 break
@@ -178,25 +212,42 @@ def marks(course: Course) -> Iterator[Mark]:
         yield Mark(note.t, note.number, CLIENT, "callback ends")
 
 
-def glance(course: Course, all_ways: list[Way]) -> list[Way | Mark | Fold]:
-    """Ways and marks in the order of time, with what went alike folded."""
-    entries: list[Way | Mark] = sorted([*all_ways, *marks(course)], key=lambda one: (one.t, one.number))
-    shown: list[Way | Mark | Fold] = []
-    at = 0
-    while at < len(entries):
-        end = at + 1
-        while end < len(entries) and _alike(entries[at]) is not None and _alike(entries[end]) == _alike(entries[at]):
-            end += 1
-        if end - at > _FOLD:
-            shown += [*entries[at : at + _ENDS], Fold(end - at - 2 * _ENDS), *entries[end - _ENDS : end]]
-        else:
-            shown += entries[at:end]
-        at = end
-    if len(shown) > _MOST:
-        rest = shown[_MOST // 2 : -_MOST // 2]
-        hidden = sum(one.hidden if isinstance(one, Fold) else 1 for one in rest)
-        shown = [*shown[: _MOST // 2], Fold(hidden), *shown[-_MOST // 2 :]]
-    return shown
+def glance(course: Course, all_ways: Iterable[Way]) -> list[Way | Mark | Fold]:
+    """Ways and marks in the order of time, with what went alike folded; `all_ways` as `ways` gives them."""
+    by_number = attrgetter("number")
+    in_order = (way for _, together in groupby(all_ways, attrgetter("t")) for way in sorted(together, key=by_number))
+    by_time = attrgetter("t", "number")
+    return _middle_folded(_alike_folded(merge(in_order, sorted(marks(course), key=by_time), key=by_time)))
+
+
+def _alike_folded(entries: Iterable[Way | Mark]) -> Iterator[Way | Mark | Fold]:
+    """Of more than `_FOLD` that went alike in a row, the ends."""
+    for like, run in groupby(entries, _alike):
+        if like is None:
+            yield from run
+            continue
+        rest = iter(run)
+        first = list(islice(rest, _FOLD))
+        last: deque[Way | Mark] = deque(first[-_ENDS:], _ENDS)
+        more = 0
+        for entry in rest:
+            last.append(entry)
+            more += 1
+        yield from [*first[:_ENDS], Fold(len(first) + more - 2 * _ENDS), *last] if more else first
+
+
+def _middle_folded(entries: Iterable[Way | Mark | Fold]) -> list[Way | Mark | Fold]:
+    """At most `_MOST`, and a fold for those in the middle."""
+    entries = iter(entries)
+    first = list(islice(entries, _MOST // 2))
+    last: deque[Way | Mark | Fold] = deque()
+    hidden = 0
+    for entry in entries:
+        last.append(entry)
+        if len(last) > _MOST // 2:
+            out = last.popleft()
+            hidden += out.hidden if isinstance(out, Fold) else 1
+    return [*first, Fold(hidden), *last] if hidden else [*first, *last]
 
 
 def _alike(entry: Way | Mark) -> tuple[object, ...] | None:
@@ -207,16 +258,14 @@ def _alike(entry: Way | Mark) -> tuple[object, ...] | None:
 
 def hops(course: Course) -> list[Hop]:
     """The times between neighbouring stages; through the policy, of chunks that it passed on or rewrote one for one."""
-    found = []
+    found: list[tuple[str, str, list[int]]] = []
     for chain in (course.up, course.down):
         for column in range(1, len(chain.stages)):
-            pairs = [(r[column - 1], r[column]) for r in chain.rows]
-            times = [b.t - a.t for a, b in pairs if a is not None and b is not None]
-            found.append((chain.stages[column - 1], chain.stages[column], times))
+            found.append((chain.stages[column - 1], chain.stages[column], chain.durations(column)))
         if chain is course.up and course.up.stages and course.down.stages:
             through = [
-                course.down.first(row).t - course.consumed(course.in_rows[turn.inputs[-1]]).t
-                for row, turn in course.turn_of.items()
+                course.down.point(row).t - course.up.ended(course.in_rows[turn.inputs[-1]])
+                for row, turn in course.turn_of.pairs()
                 if turn.inputs
             ]
             found.append((course.up.stages[-1], course.down.stages[0], through))
@@ -231,7 +280,7 @@ def _hop(before: str, after: str, times: list[int]) -> Hop:
 
 def policy_work(course: Course) -> PolicyWork:
     """The policy's balance."""
-    kinds = Counter(turn.kind for turn in course.turn_of.values())
+    kinds = Counter(turn.kind for _, turn in course.turn_of.pairs())
     count, longest = course.held
     ended = course.over is not None and (course.stop is None or course.over.t < course.stop.t)
     tail = len(course.in_rows) - len(course.answer_of) - len(course.passed_over)
