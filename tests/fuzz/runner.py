@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-TARGETS = ("tap", "reader", "view", "selectors", "diff", "replay", "markers")
+TARGETS = ("tap", "frames", "reader", "view", "selectors", "diff", "replay", "markers")
 CORPUS = Path(__file__).parent / "corpus"
 MEMORY = 768 << 20  # bytes of address space beyond what is mapped at the beginning
 CPU_SECONDS = 5.0  # of one input
