@@ -36,7 +36,7 @@ print([name for name in heavy if name in sys.modules])
 print(sorted(name for name in sys.modules if name.startswith("wsproxy.") and not name.startswith("wsproxy.hooks")))
 print(threading.active_count())
 """
-    assert run(program).stdout.splitlines() == ["[]", "['wsproxy.stages']", "1"]
+    assert run(program).stdout.splitlines() == ["[]", "['wsproxy.patterns', 'wsproxy.stages']", "1"]
 
 
 def test_without_the_environment_variable_nothing_happens() -> None:

@@ -66,26 +66,31 @@ class Trace:
 
     def to_json(self) -> list[dict[str, Any]]:
         """What `wsproxy trace --json` prints: times in seconds, durations in milliseconds."""
+        return list(self.json_lines())
+
+    def json_lines(self) -> Iterator[dict[str, Any]]:
+        """The same, one after the other: of a long stream they are many."""
         if self.path is not None:
-            return _path_json(self, self.path)
-        lines: list[dict[str, Any]] = []
+            yield from _path_json(self, self.path)
+            return
+        if not self.tracks:
+            yield {"kind": "trace", "stream": self.stream, "attempts": 0, "note": self.note}
         for number, track in enumerate(self.tracks, 1):
             work = track.policy
-            lines.append({
+            yield {
                 "kind": "trace", "stream": self.stream, "attempt": number, "attempts": len(self.tracks), "conn": track.conn,
                 "lanes": list(track.lanes), "chunks": track.counts, "lost": track.lost, "note": self.note or None,
                 "policy": {
                     "consumed": work.consumed, "put_out": work.put_out, **work.kinds, "dropped": work.dropped,
                     "owed": work.owed, "held": work.held, "held_ms": round(work.held_ms, 3),
                 },
-            })  # fmt: skip
-            lines += [
+            }  # fmt: skip
+            yield from (
                 {"kind": "hop", "attempt": number, "from": hop.before, "to": hop.after, "count": hop.chunks,
                  "p50_ms": round(hop.p50, 3), "p95_ms": round(hop.p95, 3), "max_ms": round(hop.max, 3)}
                 for hop in track.hops
-            ]  # fmt: skip
-            lines += [_way_json(number, way) for way in ways(track.course)]
-        return lines or [{"kind": "trace", "stream": self.stream, "attempts": 0, "note": self.note}]
+            )  # fmt: skip
+            yield from (_way_json(number, way) for way in ways(track.course))
 
 
 def _way_json(attempt: int, way: Way) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def command(
     with Progress() as progress:
         result = trace(progress.watch(open_recording(rec, folder)), chunk=chunk, grep=grep, blocked=blocked)
     if as_json:
-        for line in result.to_json():
+        for line in result.json_lines():
             click.echo(dump(line if show_secrets else mask_json(line)))
     else:
         screen = Screen()
