@@ -83,7 +83,9 @@ def _show(recording: Recording, chosen: Iterable[Item], options: dict[str, Any])
     screen, follow = Screen(), options["follow"]
     if options["as_json"]:
         for number, item in chosen:
-            click.echo(dump(item_object(number, item, secrets=options["show_secrets"])))
+            screen.print([(dump(item_object(number, item, secrets=options["show_secrets"])), "")])
+            if follow:
+                screen.flush()
         return
     timeline = Timeline(screen.width, secrets=options["show_secrets"], full=options["full"], hex=options["hex"])
     lines = _lines(recording, chosen, timeline)

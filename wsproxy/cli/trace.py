@@ -51,10 +51,10 @@ def command(
     gc.set_threshold(100_000)  # a journey is all tuples that stay: looking for cycles in them took 0.4 s of 2
     with Progress() as progress:
         result = trace(progress.watch(open_recording(rec, folder)), chunk=chunk, grep=grep, blocked=blocked)
+    screen = Screen()
     if as_json:
         for line in result.json_lines():
-            click.echo(dump(line if show_secrets else mask_json(line)))
+            screen.print([(dump(line if show_secrets else mask_json(line)), "")])
     else:
-        screen = Screen()
         screen.page(trace_lines(result, screen.width, secrets=show_secrets))
     return result.exit_status

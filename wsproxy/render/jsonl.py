@@ -20,6 +20,10 @@ from ..wire.http1 import head_fields
 from .withheld import why_withheld
 
 _DEEPEST = 100  # lists and maps in each other
+_OF_NO_CONN = (Marker, Gap, Late, Trailer)
+_OF_NO_DIR = (*_OF_NO_CONN, Open, Totals)
+_LASTING = (Message, HttpBody)
+_SAID_ALIKE = frozenset((str, int, float, bool, type(None)))  # in msgpack and in JSON
 
 
 def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool = False) -> dict[str, Any]:
@@ -27,12 +31,12 @@ def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool 
     if isinstance(item, Unknown):
         return {"kind": item.kind, "number": number}
     out: dict[str, Any] = {"kind": _kind(item), "number": number}
-    if not isinstance(item, Marker | Gap | Late | Trailer):
+    if not isinstance(item, _OF_NO_CONN):
         out["conn"] = item.conn
     out["t"] = _seconds(item.t)
-    if isinstance(item, Message | HttpBody):
+    if isinstance(item, _LASTING):
         out["t_end"] = _seconds(item.t_end)
-    if not isinstance(item, Marker | Gap | Late | Trailer | Open | Totals):
+    if not isinstance(item, _OF_NO_DIR):
         out["dir"] = item.dir
     if isinstance(item, Message):
         out |= {
@@ -129,6 +133,8 @@ def _plain(item: Any, *, secrets: bool) -> dict[str, Any]:
 
 def _as_json(value: Any, deep: int = 0) -> Any:
     """What msgpack holds, as JSON can say it; what is nested deeper than any reader would take is left out."""
+    if type(value) in _SAID_ALIKE:
+        return value
     if isinstance(value, bytes):
         return payload(value, secrets=True)
     if isinstance(value, dict | list | tuple) and deep >= _DEEPEST:
@@ -137,4 +143,4 @@ def _as_json(value: Any, deep: int = 0) -> Any:
         return {key if isinstance(key, str) else str(key): _as_json(item, deep + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_as_json(item, deep + 1) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+    return str(value)

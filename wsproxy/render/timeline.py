@@ -9,7 +9,7 @@ The preview is the pipeline's own words where an item is one of its messages, JS
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from .withheld import why_withheld
 
 OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _PREVIEWED = 4096  # bytes of binary data that are searched for secrets, for a preview of 32
+_OF_WEBSOCKET = (Message, Frame, Part)
 _STYLES = {
     "START": "bold",
     "CHUNK": "",
@@ -82,7 +83,7 @@ class Timeline:
         dir = getattr(item, "dir", None)
         arrow, color = ("→", "cyan") if dir == C2S else ("←", "green") if dir else ("·", "dim")
         label = escape(row.label)
-        if isinstance(item, Message | Frame | Part):
+        if isinstance(item, _OF_WEBSOCKET):
             # A stream that was tried twice has two WebSockets: the second one's rows say so.
             self._conn = self._conn or item.conn
             if item.conn != self._conn:
@@ -103,11 +104,8 @@ class Timeline:
             yield from self._content(item)
 
     def _row(self, item: Message | HttpBody | Event) -> Row | None:
-        for kind, describe in self._ROWS.items():
-            if isinstance(item, kind):
-                row: Row | None = describe(self, item)
-                return row
-        return None
+        describe = self._ROWS.get(type(item))
+        return None if describe is None else describe(self, item)
 
     def _message(self, item: Message) -> Row:
         marks = [item.error] if item.error else ["redacted"] if item.redacted == MASKED else []
@@ -229,7 +227,7 @@ class Timeline:
         except (ValueError, RecursionError):
             return self._mask(data.decode("utf-8", "replace"))
 
-    _ROWS: ClassVar[dict[type, Any]] = {
+    _ROWS: ClassVar[dict[type, Callable[..., Row | None]]] = {
         Message: _message,
         HttpBody: _body,
         Frame: _frame,

@@ -37,11 +37,6 @@ SHAPES = re.compile(
 )
 
 
-# Without one of these words, in lower case, there is nothing for the expressions to find: looking for them is a hundred times as fast.
-_NAME_WORDS = ("authorization", "cookie", "key", "token", "secret", "passw", "passphrase", "signature")
-_SHAPE_WORDS = ("bearer", "basic", "sk-", "ghp_", "gho_", "ghs_", "ghu_", "xox", "akia", "aiza", "eyj")
-
-
 class Reach(IntEnum):
     """How much of a JSON value under some key is a secret."""
 
@@ -92,8 +87,7 @@ class Rules:
 
     def in_text(self, text: str) -> list[re.Pattern[str]]:
         """The expressions that may find something in this text, by names that stand beside it or its place in a URL."""
-        low = text.lower()
-        named = self.has_own or any(word in low for word in _NAME_WORDS)
+        named = self.has_own or has_name(text.lower())
         found = [pattern for held, pattern in self._by_name if held in text] if named else []
         return [*found, *self._in_urls] if "://" in text and "@" in text else found
 
@@ -102,7 +96,7 @@ class Rules:
         low = text.lower()
         return (
             self.has_own
-            or any(word in low for word in _NAME_WORDS)
+            or has_name(low)
             or has_shape(low)
             or ("://" in low and "@" in low)
             or "\\u00" in low
@@ -128,9 +122,39 @@ class Rules:
         return found
 
 
+# Without one of these words, in lower case, there is nothing for the expressions to find: looking for the words is a hundred times as fast. They are
+# written out because a loop over them takes four times as long, and both are asked of every string that is shown.
+
+
+def has_name(low: str) -> bool:
+    """Whether a text in lower case could hold one of NAMES."""
+    return (
+        "key" in low
+        or "token" in low
+        or "secret" in low
+        or "passw" in low
+        or "cookie" in low
+        or "authorization" in low
+        or "signature" in low
+        or "passphrase" in low
+    )
+
+
 def has_shape(low: str) -> bool:
     """Whether a text in lower case could match SHAPES."""
-    return any(word in low for word in _SHAPE_WORDS)
+    return (
+        "sk-" in low
+        or "eyj" in low
+        or "bearer" in low
+        or "basic" in low
+        or "akia" in low
+        or "aiza" in low
+        or "xox" in low
+        or "ghp_" in low
+        or "gho_" in low
+        or "ghs_" in low
+        or "ghu_" in low
+    )
 
 
 def _any(expressions: Iterable[str]) -> str:
