@@ -10,6 +10,8 @@ import pytest
 
 from tests.benchmarks.long_recordings import write
 from wsproxy.analysis.diagnose import diagnose
+from wsproxy.analysis.diff import side
+from wsproxy.analysis.diff.compare import diff
 from wsproxy.analysis.journey.sightings import Sighting, Sightings
 from wsproxy.analysis.trace import trace
 from wsproxy.recording.reader import Recording
@@ -40,6 +42,17 @@ def test_each_place_where_a_chunk_was_seen_costs_some_numbers(
         peaks.append(peak(path, call))
     each = (peaks[1] - peaks[0]) / EVENTS
     assert each < 180  # a tuple and its numbers would be 230, and there are several passes
+
+
+def test_a_message_of_a_diff_costs_an_entry_and_half_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side, "KEPT", 0)  # contents are bounded
+    peaks = []
+    for events in (EVENTS, 2 * EVENTS):
+        path = tmp_path / f"{events}.msgpack"
+        write(path, "frames alone, not compressed", events)
+        peaks.append(peak(path, lambda recording: diff(recording, recording)))
+    each = (peaks[1] - peaks[0]) / EVENTS / 2
+    assert each < 560  # masked keys in dicts of tuples, and matches kept beside their rows, would be 960
 
 
 def test_a_sighting_comes_out_of_the_columns_as_it_went_in() -> None:

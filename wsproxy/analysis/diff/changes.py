@@ -10,7 +10,8 @@ from collections import Counter
 from typing import Any
 
 from . import volatile
-from .keys import Captured, Keys, Skip
+from .keys import Keys, Skip
+from .masked import Captured
 from .model import Content
 from .pairing import Match
 from .renaming import Renaming

@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from . import volatile
+from .masked import Captured, MaskedKeys
 from .model import Content, Entry
 from .side import Reading
 from .structure import Path, PathPattern
 from .volatile import Volatile
 
 Skip: TypeAlias = "Callable[[Path], bool]"
-Captured: TypeAlias = "tuple[bytes, ...] | None"
 
 _REMEMBERED = 4_096  # sets of volatile values: a stream repeats its own in every message
 
@@ -55,7 +55,7 @@ class Keys:
         self._reading = reading
         self._exact = exact
         self._skip = skip
-        self._masked: dict[int, tuple[int, Captured]] = {}
+        self._masked = MaskedKeys()
         self._canonical: dict[int, int] = {}
         self._named: dict[Captured, list[Volatile]] = {}
 
@@ -66,20 +66,18 @@ class Keys:
     def captured(self, entry: Entry) -> tuple[int, Captured]:
         """The masked key, and the values that were left out of it; None where they must be asked of the value."""
         found = self._masked.get(entry.number)
-        if found is None:
-            data = self._reading.data(entry.number)
-            if self._exact and self._skip is None:
-                found = hash((entry.label, entry.exact)), ()
-            elif not self._reading.knows(entry):
-                key, values = self._reading.masked(entry)
-                found = hash((entry.label, key)), values
-            elif data is None or entry.label == "binary":
-                found = self.canonical(entry), None
-            else:
-                key, values = volatile.masked(data)
-                found = hash((entry.label, key)), values
-            self._masked[entry.number] = found
-        return found
+        if found is not None:
+            return found
+        if self._exact and self._skip is None:
+            return entry.identity, ()
+        if not self._reading.knows(entry):
+            key, values = self._reading.masked(entry)
+            return hash((entry.label, key)), values
+        data = self._reading.data(entry.number)
+        if data is None or entry.label == "binary":
+            return self._masked.put(entry.number, self.canonical(entry), None)
+        key, values = volatile.masked(data)
+        return self._masked.put(entry.number, hash((entry.label, key)), values)
 
     def canonical(self, entry: Entry) -> int:
         """The key of an entry's value."""

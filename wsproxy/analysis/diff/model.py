@@ -45,7 +45,8 @@ class Entry(NamedTuple):
     """One thing in a recording that can be paired with one in another.
 
     `number` and `t` are those that `wsproxy show` prints; `conn` counts the recording's connections from 0, in the order of their first event;
-    `label` is the word that a person reads (START, text, close, POST …); `exact` is a key of the content as it stands.
+    `label` is the word that a person reads (START, text, close, POST …); `exact` is a key of the content as it stands,
+    `identity` of label and content.
     """
 
     number: int
@@ -56,6 +57,10 @@ class Entry(NamedTuple):
     label: str
     exact: int
     size: int
+
+    @property
+    def identity(self) -> int:
+        return hash((self.label, self.exact))
 
 
 class Content:

@@ -102,8 +102,7 @@ class _Pairing:
 
     def lane(self, a: list[Entry], b: list[Entry]) -> None:
         """Pair one lane."""
-        exact_a, exact_b = [(e.exact, e.label) for e in a], [(e.exact, e.label) for e in b]
-        by_bytes = align(exact_a, exact_b)
+        by_bytes = align([e.identity for e in a], [e.identity for e in b])
         if len(by_bytes.pairs) < _SHARED * min(len(a), len(b)):
             by_bytes = by_bytes._replace(pairs=[])
         else:
@@ -151,11 +150,11 @@ class _Pairing:
         for key in ("exact", "masked"):
             of_b: dict[object, list[Entry]] = defaultdict(list)
             for entry in sorted(self.result.only_b, key=lambda e: (e.t, e.number)):
-                of_b[(entry.exact, entry.label) if key == "exact" else keys_b.masked(entry)].append(entry)
+                of_b[entry.identity if key == "exact" else keys_b.masked(entry)].append(entry)
             gone: set[int] = set()
             moved: set[int] = set()
             for entry in sorted(self.result.only_a, key=lambda e: (e.t, e.number)):
-                found = of_b.get((entry.exact, entry.label) if key == "exact" else keys_a.masked(entry))
+                found = of_b.get(entry.identity if key == "exact" else keys_a.masked(entry))
                 if found:
                     other = found.pop(0)
                     self.result.matches.append(Match((entry,), (other,), key, moved=True))

@@ -7,6 +7,7 @@ before or after one of the other direction is a difference only where time beyon
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,7 +23,11 @@ def in_order(rows: Sequence[Row], b: Sequence[Entry]) -> list[Row]:
         b: B's entries in the order of time.
     """
     placed = sorted((row for row in rows if row.a), key=lambda row: (row.a[0].t, row.a[0].number))
-    place = {entry.number: k for k, row in enumerate(placed) for entry in row.b if row.op != "moved"}
+    place = array("q", [-1]) * (max((entry.number for entry in b), default=0) + 1)
+    for k, row in enumerate(placed):
+        if row.op != "moved":
+            for entry in row.b:
+                place[entry.number] = k
     added = {row.b[0].number: row for row in rows if not row.a}
     behind: dict[int, list[Row]] = {}
     at = -1
@@ -30,7 +35,7 @@ def in_order(rows: Sequence[Row], b: Sequence[Entry]) -> list[Row]:
         if entry.number in added:
             behind.setdefault(at, []).append(added[entry.number])
         else:
-            at = max(at, place.get(entry.number, at))
+            at = max(at, place[entry.number])
     out: list[Row] = []
     waiting = list(behind.get(-1, []))
     for k, row in enumerate(placed):
@@ -80,6 +85,8 @@ def _set_reordered(pairs: Sequence[Row], tolerance: int, *, turned: bool) -> Non
 
     there, here = (of_b, of_a) if turned else (of_a, of_b)
     rows = sorted(pairs, key=there)
+    if all(here(before) < here(row) for before, row in pairwise(rows)):
+        return
     places = {row.entry.number: place for place, row in enumerate(sorted(pairs, key=here))}
     ranks = [places[row.entry.number] for row in rows]
     steady = increasing(list(enumerate(ranks)))

@@ -21,12 +21,14 @@ from ...wire.http1 import head_fields
 from ..journey.reading import Source
 from ..pipeline import TYPES
 from . import volatile
+from .masked import Captured, MaskedKeys
 from .model import Content, Entry, Options, Side
 from .volatile import Volatile
 
 KEPT = 96 << 20  # bytes of contents that are kept per side; beyond it they are read again
 LONGEST = DEFAULT_LIMIT  # bytes of one message or body
 _NOT_DATA = ("close", "ping", "pong", "more")  # labels of frames
+_TYPES = {name.encode(): name for name in TYPES}
 _OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 
 
@@ -44,8 +46,8 @@ class Reading:
         self._kept: dict[int, bytes | Item] = {}
         self._size = 0
         self._all_kept = True
-        self._masked: dict[int, tuple[int, tuple[bytes, ...]]] = {}  # of what is not kept
-        self._named: dict[tuple[bytes, ...], list[Volatile]] = {}
+        self._masked = MaskedKeys()  # of what is not kept
+        self._named: dict[Captured, list[Volatile]] = {}
         self._conns: dict[int, int] = {}
         self._digest = hashlib.blake2b(digest_size=16)
         self.entries: list[Entry] = []
@@ -72,8 +74,8 @@ class Reading:
         """Where not all contents could be kept: keep those that the other side lacks, and the masked keys of all others."""
         if self._all_kept:
             return
-        there = {(entry.exact, entry.label) for entry in other.entries}
-        wanted = {entry.number for entry in self.entries if (entry.exact, entry.label) not in there}
+        there = {entry.identity for entry in other.entries}
+        wanted = {entry.number for entry in self.entries if entry.identity not in there}
         self._kept, self._size = {}, 0
         for number, item in self._items():
             described = None if isinstance(item, Marker) else describe(item)
@@ -83,20 +85,19 @@ class Reading:
             if number in wanted and self._size < KEPT:
                 self._keep(number, item, kind, data)
             elif kind in ("message", "body") and label != "binary":
-                key, values = volatile.masked(data)
+                _, values = self._masked.put(number, *volatile.masked(data))
                 if values not in self._named:
                     self._named[values] = volatile.named(data)
-                self._masked[number] = key, values
 
     def knows(self, entry: Entry) -> bool:
         """Whether the content of an entry can be looked into; otherwise there are its digest and its masked key."""
         return self._all_kept or entry.number in self._kept
 
-    def masked(self, entry: Entry) -> tuple[int, tuple[bytes, ...]]:
+    def masked(self, entry: Entry) -> tuple[int, Captured]:
         """Of an entry that cannot be looked into: as `volatile.masked` of its bytes, or its digest where it is none that has such a key."""
-        return self._masked.get(entry.number, (entry.exact, ()))
+        return self._masked.get(entry.number) or (entry.exact, ())
 
-    def named(self, values: tuple[bytes, ...]) -> list[Volatile]:
+    def named(self, values: Captured) -> list[Volatile]:
         """The volatile values that a masked key left out, as `volatile.named`."""
         return self._named.get(values, [])
 
@@ -194,8 +195,8 @@ def _label(message: Message) -> str:
         head = message.data[:40]
         if head[:1] == b"{" and b'"type"' in head:
             word = head.partition(b'"type"')[2].partition(b'"')[2].partition(b'"')[0]
-            found = word.decode("latin-1")
-            if found in TYPES:
+            found = _TYPES.get(word)  # no new string for each entry
+            if found is not None:
                 return found
     return _OPCODES.get(message.opcode, f"op {message.opcode}")
 
