@@ -100,7 +100,7 @@ def assert_same(again: wsproxy.Recording, before: wsproxy.Recording) -> None:
 def assert_no_difference(again: wsproxy.Recording, before: wsproxy.Recording) -> None:
     """`wsproxy diff` finds nothing but times."""
     result = diff(before, again)
-    assert [row for row in result.rows if row.op != "same"] == []
+    assert [row for row in result.rows if row.op != "same"] == [], str(result)
     assert result.exit_status == 0
 
 

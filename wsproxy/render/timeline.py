@@ -26,6 +26,7 @@ from .withheld import why_withheld
 
 OPCODES = {0: "cont", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _PREVIEWED = 4096  # bytes of binary data that are searched for secrets, for a preview of 32
+_ASCII = bytes(byte if 32 <= byte < 127 else ord(".") for byte in range(256))  # of a hex dump
 _OF_WEBSOCKET = (Message, Frame, Part)
 _STYLES = {
     "START": "bold",
@@ -270,7 +271,7 @@ def hex_dump(data: bytes) -> Iterator[Line]:
     """Offset, sixteen bytes, their ASCII."""
     for at in range(0, len(data), 16):
         row = data[at : at + 16]
-        shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        shown = row.translate(_ASCII).decode("ascii")
         yield [(f"          {at:08x}  ", "dim"), (f"{row.hex(' '):<47}", ""), (f"  {shown}", "dim")]
 
 
