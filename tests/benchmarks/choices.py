@@ -7,6 +7,7 @@ a whole relay is measured by the workloads; here stand those that are too small 
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import statistics
@@ -29,6 +30,7 @@ from wsproxy.wire.masking import apply_mask
 
 _TEXT = b'{"id":"chatcmpl","choices":[{"delta":{"content":"word"}}]}'.ljust(300)
 _LARGE = bytes(range(256)) * 1024
+_MAPPED = 1 << 20
 _MASK = b"\x13\x37\xbe\xef"
 
 
@@ -48,7 +50,13 @@ class Group(NamedTuple):
 def groups() -> Iterator[Iterator[Group]]:
     """All groups, with their files and sockets, which live as long as the context."""
     ours, theirs = socket.socketpair()
-    with tempfile.TemporaryFile(buffering=0) as file, tempfile.TemporaryFile() as buffered, ours, theirs:
+    with (
+        tempfile.TemporaryFile(buffering=0) as file,
+        tempfile.TemporaryFile() as buffered,
+        _Mapped() as mapped,
+        ours,
+        theirs,
+    ):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
 
         def made() -> Iterator[Group]:
@@ -59,7 +67,7 @@ def groups() -> Iterator[Iterator[Group]]:
             yield reading(ours, theirs, "told to keep large blocks, as the relay does")
             yield packing()
             yield unmasking()
-            yield from writing(file.fileno(), buffered.write, buffered.flush)
+            yield from writing(file.fileno(), buffered.write, buffered.flush, mapped)
 
         yield made()
 
@@ -117,7 +125,7 @@ def unmasking() -> Group:
     )
 
 
-def writing(fd: int, write: Callable[[bytes], int], flush: Callable[[], None]) -> Iterator[Group]:
+def writing(fd: int, write: Callable[[bytes], int], flush: Callable[[], None], mapped: _Mapped) -> Iterator[Group]:
     head, payload = bytes(90), _TEXT
 
     def behind() -> None:
@@ -134,6 +142,7 @@ def writing(fd: int, write: Callable[[bytes], int], flush: Callable[[], None]) -
             Way("two of os.write", lambda: (os.write(fd, head), os.write(fd, payload))),
             Way("a file object, flushed", behind),
             Way("os.pwritev2 (RWF_APPEND)", lambda: os.pwritev(fd, (head, payload), 0, os.RWF_APPEND)),
+            Way("joined, into a mapped file", lambda: mapped.append(b"".join((head, payload)))),
         ],
     )
     parts = [_LARGE[at : at + 65_536] for at in range(0, len(_LARGE), 65_536)]
@@ -152,6 +161,32 @@ def writing(fd: int, write: Callable[[bytes], int], flush: Callable[[], None]) -
     yield Group(
         "a frame of 256 KiB that came in four reads", 400, [Way("in parts", in_parts), Way("assembled", joined)]
     )
+
+
+class _Mapped:
+    """A file that grows by a mebibyte and is written as memory: no call of the system, a page fault for each 4 KiB."""
+
+    def __enter__(self) -> _Mapped:
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed with this
+        self._end = 0
+        self._grow()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._map.close()
+        self._file.close()
+
+    def append(self, data: bytes) -> None:
+        if self._at + len(data) > _MAPPED:
+            self._map.close()
+            self._grow()
+        self._map[self._at : self._at + len(data)] = data
+        self._at += len(data)
+
+    def _grow(self) -> None:
+        self._file.truncate(self._end + _MAPPED)
+        self._map = mmap.mmap(self._file.fileno(), _MAPPED, offset=self._end)
+        self._at, self._end = 0, self._end + _MAPPED
 
 
 def reading(ours: socket.socket, theirs: socket.socket, allocator: str) -> Group:
