@@ -167,7 +167,7 @@ class _Mapped:
     """A file that grows by a mebibyte and is written as memory: no call of the system, a page fault for each 4 KiB."""
 
     def __enter__(self) -> _Mapped:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed with this
+        self._file = tempfile.TemporaryFile(buffering=0)  # closed with this
         self._end = 0
         self._grow()
         return self
