@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from .events import Gap
 
 if TYPE_CHECKING:
-    from .writer import RecordingWriter
+    from .account import AccountedFile
 
 STALL_SECONDS = 0.05  # a call that takes longer is a stall
 WORTH_TELLING_NS = 200_000_000  # of lateness: a disk that is busy with others has a short stall every now and then
@@ -96,11 +96,11 @@ class Behind:
         self.on_caught_up: Callable[[Account], None] = lambda _: None
         self.on_fault: Callable[[Exception], None] = lambda _: None
         self._changed = threading.Condition()
-        self._queues: dict[RecordingWriter, list[Entry]] = {}
-        self._overflown: dict[RecordingWriter, Gap] = {}
-        self._late: dict[RecordingWriter, Lateness] = {}
-        self._announced: set[RecordingWriter] = set()  # whose file says that what follows is late
-        self._working: RecordingWriter | None = None  # whose file the writing thread writes
+        self._queues: dict[AccountedFile, list[Entry]] = {}
+        self._overflown: dict[AccountedFile, Gap] = {}
+        self._late: dict[AccountedFile, Lateness] = {}
+        self._announced: set[AccountedFile] = set()  # whose file says that what follows is late
+        self._working: AccountedFile | None = None  # whose file the writing thread writes
         self._in_hand: list[Entry] = []  # and what
         self._stuck: object = None  # whose call the relaying thread is in since the baton was taken
         self._slow_at = 0.0  # when a call took too long
@@ -117,7 +117,7 @@ class Behind:
             max(total.longest_ns, now.longest_ns),
         )
 
-    def put(self, writer: RecordingWriter, entry: Entry, *, first: bool = False) -> bool:
+    def put(self, writer: AccountedFile, entry: Entry, *, first: bool = False) -> bool:
         """Let something be written later.
 
         Args:
@@ -151,17 +151,17 @@ class Behind:
             self._changed.notify_all()
         return True
 
-    def until_written(self, writer: RecordingWriter) -> None:
+    def until_written(self, writer: AccountedFile) -> None:
         """Wait until nothing of this recording waits any more."""
         with self._changed:
             while self.stalled and (writer in self._queues or self._working is writer):
                 self._changed.wait()
 
-    def waits(self, writer: RecordingWriter) -> bool:
+    def waits(self, writer: AccountedFile) -> bool:
         """Whether something of this recording is still to be written."""
         return writer in self._queues or self._working is writer or self._stuck is writer
 
-    def was_late(self, writer: RecordingWriter, events: int, t: int) -> None:
+    def was_late(self, writer: AccountedFile, events: int, t: int) -> None:
         """Events that the relaying thread wrote were forwarded long before, because it was stuck."""
         if not self.stalled:
             return
@@ -209,7 +209,7 @@ class Behind:
             if writer.news:
                 self.post(writer.tell)
 
-    def _next(self) -> tuple[RecordingWriter, list[Entry]] | None:
+    def _next(self) -> tuple[AccountedFile, list[Entry]] | None:
         """The next recording with something to write, and that; None when writing is inline again."""
         with self._changed:
             while True:
@@ -229,7 +229,7 @@ class Behind:
                 else:
                     self._changed.wait(0.1 if self.lent else None)
 
-    def _some_of(self, writer: RecordingWriter) -> list[Entry]:
+    def _some_of(self, writer: AccountedFile) -> list[Entry]:
         """What one write takes of a recording's queue, or one other action."""
         entries = self._queues.pop(writer)
         if not isinstance(entries[0], Batch):
@@ -244,7 +244,7 @@ class Behind:
             self._queues[writer] = entries[count:]  # last: every recording has its turn
         return entries[:count]
 
-    def _perform(self, writer: RecordingWriter, entries: list[Entry]) -> None:
+    def _perform(self, writer: AccountedFile, entries: list[Entry]) -> None:
         if not isinstance(entries[0], Batch):
             with self._changed:
                 late = self._late.pop(writer, None)
@@ -269,7 +269,7 @@ class Behind:
             with self._changed:
                 self._count_late(writer, written, first.t, last.until, time.monotonic_ns() - first.t)
 
-    def _closing_entries(self) -> tuple[RecordingWriter, list[Entry]] | None:
+    def _closing_entries(self) -> tuple[AccountedFile, list[Entry]] | None:
         """A recording whose lateness is over and not yet said."""
         for writer in self._overflown:
             entries: list[Entry] = []
@@ -293,7 +293,7 @@ class Behind:
 
     # --- accounts ----------------------------------------------------------------------------------------------------
 
-    def _count_late(self, writer: RecordingWriter, events: int, t: int, until: int, delay: int) -> None:
+    def _count_late(self, writer: AccountedFile, events: int, t: int, until: int, delay: int) -> None:
         self.now.late += events
         self.now.late_ns = max(self.now.late_ns, delay)
         late = self._late.get(writer)
@@ -301,7 +301,7 @@ class Behind:
             late = self._late[writer] = Lateness(t, until)
         late.add(t, until, events, delay)
 
-    def _lose(self, writer: RecordingWriter, batch: Batch, lost: Gap | None) -> None:
+    def _lose(self, writer: AccountedFile, batch: Batch, lost: Gap | None) -> None:
         self.now.lost += batch.events
         if lost is None:
             reason = f"the disk stalled and the queue of {self.limit >> 20} MiB was full"
@@ -312,7 +312,7 @@ class Behind:
                 until=batch.until, events=lost.events + batch.events, bytes=lost.bytes + batch.wire
             )
 
-    def _say_lost(self, writer: RecordingWriter, entries: list[Entry]) -> None:
+    def _say_lost(self, writer: AccountedFile, entries: list[Entry]) -> None:
         gap = self._overflown.pop(writer, None)
         if gap is not None:
             entries.append(Batch([writer.packed(gap)], gap.events, gap.bytes, gap.t, gap.until, gaps=1))

@@ -1,37 +1,34 @@
-"""Writes one recording: bytes to a file, and an account of what could not be written.
+"""Writes one recording: when its events reach the operating system, and what happens to them while the disk stalls.
 
 Strategy: the caller hands over whole events; they reach the operating system in one write, before the call returns (durability
 `every`), with an fdatasync (`sync`), or within 50 ms by the owner's `flush` (`batch`). While the disk stalls they wait in the queue of `Disk`
-instead, whose thread writes them: whatever touches the file is done either here and now or, in the same order, there. No error leaves this module: a
-write that fails is counted, the torn bytes are cut off again, and the next write that succeeds puts a gap event in front that says
-what is missing. Creating the file is a write like any other, so a full or missing folder is a gap too. A file that is removed takes what is
-written without an error: whether it was is for the owner to ask from time to time (`vanished`).
+instead, whose thread writes them: whatever touches the file is done either here and now or, in the same order, there. What cannot be written
+is the account's (see `account`). A file that is removed takes what is written without an error: whether it was is for the owner to ask from time
+to time (`vanished`).
 
 Cost: one `write` per call below 32 KiB of events, beside what `file` says.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
-from .behind import Batch, Entry, Lateness
+from .account import AccountedFile
+from .behind import Batch, Entry
 from .disk import Disk
-from .events import Event, Gap, Header, Late
-from .file import JOIN_BELOW, RecordingFile
-from .format import pack_event
+from .events import Header
+from .file import JOIN_BELOW
 
 Durability: TypeAlias = Literal["every", "batch", "sync"]
 
 _BATCH_LIMIT = 1 << 20  # bytes; a batch that reaches it is written at once
-RETRY_NS = 200_000_000  # between two tries to write again after an error
 
 
-class RecordingWriter(RecordingFile):
+class RecordingWriter(AccountedFile):
     """One recording that is being written.
 
     Args:
@@ -40,28 +37,9 @@ class RecordingWriter(RecordingFile):
         durability: when what is added reaches the operating system.
         on_trouble: called with the path and a sentence when writing starts to fail, with None when it works again.
         disk: shared by all recordings of a relay, which may write aside; by default a disk of its own that is always written to at once.
-
-    Attributes:
-        gaps: that stand in the file.
-        own: events of the file that the writer has put there itself, gaps aside.
-        news: what `tell` is to tell.
     """
 
-    __slots__ = (
-        "_batch",
-        "_batch_events",
-        "_batch_size",
-        "_batch_wire",
-        "_direct",
-        "_gap",
-        "_retry_at",
-        "disk",
-        "durability",
-        "gaps",
-        "news",
-        "on_trouble",
-        "own",
-    )
+    __slots__ = ("_batch", "_batch_events", "_batch_size", "_batch_wire", "disk", "durability")
 
     def __init__(
         self,
@@ -71,15 +49,9 @@ class RecordingWriter(RecordingFile):
         on_trouble: Callable[[str, str | None], None],
         disk: Disk | None = None,
     ) -> None:
-        super().__init__(path, header, sync=durability == "sync")
+        super().__init__(path, header, on_trouble, sync=durability == "sync", at_once=durability == "every")
         self.durability = durability
-        self.on_trouble = on_trouble
         self.disk = disk if disk is not None else Disk()
-        self.gaps = self.own = 0
-        self.news: list[str | None] | None = None
-        self._gap: Gap | None = None
-        self._direct = -1  # the open file, while nothing stands between an event and its place in there
-        self._retry_at = 0
         self._batch: list[bytes] = []
         self._batch_size = self._batch_events = self._batch_wire = 0
 
@@ -142,11 +114,6 @@ class RecordingWriter(RecordingFile):
             self.disk.was_late(self, events, t)
         if self.news:
             self.tell()
-
-    @property
-    def failing(self) -> bool:
-        """Whether there is a gap that could not be written yet."""
-        return self._gap is not None
 
     @property
     def waits(self) -> bool:
@@ -234,49 +201,7 @@ class RecordingWriter(RecordingFile):
             self._begin_again(events, wire, t)
         self.tell()
 
-    def tell(self) -> None:
-        """Tell what has happened to the file. On the relaying thread."""
-        news, self.news = self.news, None
-        for sentence in news or ():
-            self.on_trouble(self.path, sentence)
-
-    # --- for the disk ------------------------------------------------------------------------------------------------
-
-    def packed(self, event: Event) -> bytes:
-        """An event of the file's own as msgpack."""
-        return pack_event(event, self.header.start_mono_ns)
-
-    def overflows(self, reason: str) -> None:
-        """The queue is full: a gap begins. On the relaying thread."""
-        self.on_trouble(self.path, f"cannot write {self.path}: {reason}")
-
-    def put(self, batch: Batch) -> bool:
-        """Write events that have waited; whether that could be done."""
-        gap = self._gap
-        try:
-            self._append(batch.buffers if gap is None else [self.packed(gap), *batch.buffers])
-        except OSError as error:
-            self._retry_at = batch.until + RETRY_NS
-            self._lose(_reason(error), batch.events, batch.wire, batch.until, since=batch.t)
-            return False
-        self._gap = None
-        self._set_direct()
-        for _ in range(batch.gaps + (gap is not None)):
-            self.gaps += 1
-            self._note(None)
-        return True
-
-    def say_late(self, late: Lateness, *, begins: bool = False) -> None:
-        """Put it into the file that events are written later than they are forwarded (`begins`), or were."""
-        event = Late(late.t) if begins else Late(late.t, late.until, late.events, late.longest)
-        if self._gap is None:
-            with contextlib.suppress(OSError):  # the next write meets it too, and counts what it costs
-                self._append([self.packed(event)])
-                self.own += 1
-                return
-            self._direct = -1
-
-    # --- the file ----------------------------------------------------------------------------------------------------
+    # --- a disk that stalls ------------------------------------------------------------------------------------------
 
     def _goes_aside(self, entry: Entry | None) -> bool:
         """Whether this waits in the disk's queue now, and what a batch holds before it."""
@@ -294,82 +219,3 @@ class RecordingWriter(RecordingFile):
     def _empty_batch(self) -> None:
         self._batch = []
         self._batch_size = self._batch_events = self._batch_wire = 0
-
-    def _add(self, buffers: list[bytes], events: int, wire: int, t: int) -> None:
-        """Write events, and the gap before them, or lose them."""
-        if self._gap is not None:
-            if t < self._retry_at:
-                self._lose(self._gap.reason, events, wire, t)
-                return
-            buffers = [self.packed(self._gap), *buffers]
-        try:
-            self._append(buffers)
-        except OSError as error:
-            self._retry_at = t + RETRY_NS
-            self._lose(_reason(error), events, wire, t)
-            return
-        if self._gap is not None:
-            self._gap = None
-            self.gaps += 1
-            self._note(None)
-        self._set_direct()
-
-    def _set_direct(self) -> None:
-        """A write has succeeded, and no gap is left."""
-        self._direct = self._fd if self.durability == "every" else -1
-
-    def _close_file(self) -> None:
-        self._direct = -1
-        super()._close_file()
-
-    def _settle(self, t: int) -> None:
-        """Write the gap if there is one and it can be: before a trailer counts."""
-        self._retry_at = 0
-        if self._gap is not None:
-            self._add([], 0, 0, t)
-            self._retry_at = 0
-
-    def _finish(self, trailer: Callable[[int, int], bytes], t: int) -> None:
-        self._settle(t)
-        self._add([trailer(self.gaps, self.own)], 0, 0, t)
-        self._close(t)
-
-    def _close(self, t: int) -> None:
-        self._settle(t)
-        try:
-            self._close_file()
-        except OSError as error:  # a disk on the network may tell only now
-            self._lose(_reason(error), 0, 0, t)
-
-    def _discard(self) -> None:
-        if self._fd >= 0:
-            self._close_file()
-            try:
-                os.unlink(self.path)
-            except OSError:
-                pass  # it is not needed, and says of itself whose it was
-
-    def _begin_again(self, events: int, wire: int, t: int) -> None:
-        self._close_file()
-        self.size = self.gaps = self._retry_at = 0
-        self._torn = False
-        self._gap = None
-        start = self.header.start_mono_ns
-        self._lose("the file was removed while it was written", events + self.own, wire, t, since=start)
-        self._add([], 0, 0, t)
-
-    def _note(self, sentence: str | None) -> None:
-        self.news = [*(self.news or ()), sentence]
-
-    def _lose(self, reason: str, events: int, wire: int, t: int, since: int | None = None) -> None:
-        self._direct = -1
-        if self._gap is None:
-            self._gap = Gap(t if since is None else since, t, events, wire, reason)
-            self._note(f"cannot write {self.path}: {reason}")
-        else:
-            gap = self._gap
-            self._gap = Gap(gap.t, t, gap.events + events, gap.bytes + wire, reason)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
