@@ -1,7 +1,7 @@
 """The masked keys of a side's entries, by number.
 
-Strategy: two columns in place of a dict of tuples, and one tuple for equal values: a stream repeats its id and its time in every message. Of 500,000
-messages a side that is 130 MiB in place of 430.
+Strategy: two columns in place of a dict of tuples, and one tuple for equal values: a stream repeats its id and its time in every message. Most of
+what took the memory of a diff of 500,000 messages a side from 1,130 MiB to 570.
 """
 
 from __future__ import annotations
