@@ -53,7 +53,7 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Workers for all tests, none for those that are named: a start costs a second. Tests wait a lot: three on two processors take a fifth less time."""
+    """Workers for all tests, none for those that are named: a start costs a second. Tests wait a lot: three for two processors save a fifth."""
     named = config.args_source is pytest.Config.ArgsSource.ARGS
     return 0 if named else min(max(3, len(os.sched_getaffinity(0))), 4)
 
