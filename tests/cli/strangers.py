@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 
-from wsproxy.recording.events import Event, Gap, Late, Marker, Open, Unknown
+from wsproxy.recording.events import DirTotals, Event, Gap, Late, Marker, Open, Trailer, Unknown
 from wsproxy.wire.events import C2S, S2C, Body, Dir, End, Frame, Part, Request, Response
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\x9b1A\u202e\u2028 fake"
@@ -68,6 +68,9 @@ def _extreme_fields() -> list[Event]:
         Frame(big, C2S, 2**63 - 1, 0x81, None, big, 64, b"x"),
         Part(big, C2S, -(2**63), big, b"y"),
         End(1, C2S, 1, "fin", big),
+        Frame(1, C2S, big, 0x81, None, 1, 7, b"z"),
+        Part(1, S2C, 2**63, 7, b"z"),
+        Marker(big, "ws.sent", -1, None, None, -1),
     ]
     return [
         *OPENED,
@@ -76,6 +79,7 @@ def _extreme_fields() -> list[Event]:
         Gap(-(2**63), 2**63, big, big, "r"),
         Late(-(2**63)),
         Late(-(2**63), 2**63, big, big),
+        Trailer(big, big, big, big, big, DirTotals(big, big, "", big), DirTotals(big, big, "", big)),
     ]
 
 

@@ -55,6 +55,7 @@ def assert_harmless(path: Path, out: Path) -> None:
     other = str(SAMPLES / "blocked-lost.msgpack")
     lines = [[name, str(path), *([other] if name == "diff" else []), *options] for name, *options in COMMANDS]
     lines.append(["ls", str(path.parent)])
+    lines.append(["redact", str(path), "-o", str(out / "copy.msgpack")])
     out.mkdir()
     command = [sys.executable, "-c", _RUN_ALL, str(out), *map(json.dumps, lines)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600)

@@ -50,6 +50,25 @@ def test_every_event_survives_the_round_trip(kind: type) -> None:
     check()
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        Frame(1, C2S, 2**63, 0x81, None, 1, 7, b"x"),
+        Frame(1, C2S, 2**64 - 1, 0x82, b"mask", 300, 16, bytes(300)),
+        Frame(1, C2S, 2**63, 0x82, b"mask", 2**40, 64, bytes(70_000)),
+        Part(1, C2S, 2**63, 7, b"x"),
+        Piece(1, C2S, 2**63, 7, b"x"),
+        Marker(2**63, "ws.sent", 3, {"a": 1}, "x", 0),
+        Marker(5, "ws.sent", -1, None, None, 0),
+        Marker(5, "ws.sent", 3, None, "x", -(2**63)),
+    ],
+)
+def test_a_number_that_is_in_no_recording_of_ours_is_kept_in_a_copy(event: Event) -> None:
+    raw = pack_event(event, 0)
+    assert read_event(unpack(raw)) == event
+    assert pack_event(read_event(unpack(raw)), 0) == raw
+
+
 @pytest.mark.parametrize("kind", EVENTS)
 def test_the_map_of_every_event_has_the_documented_keys(kind: type) -> None:
     keys = documented()[kind.__name__.lower()]

@@ -8,6 +8,7 @@ Times in a file are nanoseconds since the header's start: the packers subtract i
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
@@ -42,6 +43,24 @@ class FormatError(ValueError):
 # --- event → map → bytes ---------------------------------------------------------------------------------------------
 
 _PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    Frame: lambda e: {
+        "fin": e.fin,
+        "rsv": e.rsv,
+        "opcode": e.opcode,
+        "mask": e.mask,
+        "payload": e.payload,
+        "length": e.length,
+        "form": e.form,
+    },
+    Part: lambda e: {"offset": e.offset, "payload": e.payload},
+    Piece: lambda e: {"exchange": e.exchange, "raw": e.raw},
+    Marker: lambda e: {
+        "stage": e.stage,
+        "index": e.index,
+        "data": e.data,
+        "source": e.source,
+        "error_ns": e.error_ns,
+    },
     Request: lambda e: (
         {"exchange": e.exchange, "method": e.method, "target": e.target, "raw": e.raw}
         | ({"host": e.host, "sent": e.sent} if e.host is not None else {})
@@ -95,14 +114,17 @@ def pack_header(header: Header) -> bytes:
 
 def pack_event(event: Event, base: int) -> bytes:
     """Any event as msgpack; its times become relative to `base` (nanoseconds)."""
-    if isinstance(event, Frame | Part | Piece):
-        out: list[bytes] = []
-        FramePacker(event.conn, event.dir, base).pack([event], out)
-        return b"".join(out)
-    if type(event) is Marker:
-        heads, tail = marker_heads(event.stage), marker_tail(event.source)
-        data = None if event.data is None else _pack(event.data)
-        return b"".join(pack_timed([pack_untimed(event.t, heads, tail, event.index, data, event.error_ns)], base))
+    try:
+        if isinstance(event, Frame | Part | Piece):
+            out: list[bytes] = []
+            FramePacker(event.conn, event.dir, base).pack([event], out)
+            return b"".join(out)
+        if type(event) is Marker:
+            heads, tail = marker_heads(event.stage), marker_tail(event.source)
+            data = None if event.data is None else _pack(event.data)
+            return b"".join(pack_timed([pack_untimed(event.t, heads, tail, event.index, data, event.error_ns)], base))
+    except struct.error:
+        pass  # a time beyond 292 years, a negative index: a stranger's, and msgpack has a form for it
     if isinstance(event, Unknown):
         return _pack(event.fields)
     fields: dict[str, Any] = {"kind": type(event).__name__.lower()}

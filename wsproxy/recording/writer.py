@@ -28,6 +28,22 @@ Durability: TypeAlias = Literal["every", "batch", "sync"]
 _BATCH_LIMIT = 1 << 20  # bytes; a batch that reaches it is written at once
 
 
+class _Waiting:
+    """Events that wait for `flush`. Only durability `batch` has any."""
+
+    __slots__ = ("buffers", "events", "size", "wire")
+
+    def __init__(self) -> None:
+        self.buffers: list[bytes] = []
+        self.size = self.events = self.wire = 0
+
+    def add(self, buffers: list[bytes], events: int, wire: int) -> None:
+        self.buffers += buffers
+        self.size += sum(map(len, buffers))
+        self.events += events
+        self.wire += wire
+
+
 class RecordingWriter(AccountedFile):
     """One recording that is being written.
 
@@ -39,7 +55,7 @@ class RecordingWriter(AccountedFile):
         disk: shared by all recordings of a relay, which may write aside; by default a disk of its own that is always written to at once.
     """
 
-    __slots__ = ("_batch", "_batch_events", "_batch_size", "_batch_wire", "disk", "durability")
+    __slots__ = ("_batch", "disk", "durability")
 
     def __init__(
         self,
@@ -52,8 +68,7 @@ class RecordingWriter(AccountedFile):
         super().__init__(path, header, on_trouble, sync=durability == "sync", at_once=durability == "every")
         self.durability = durability
         self.disk = disk if disk is not None else Disk()
-        self._batch: list[bytes] = []
-        self._batch_size = self._batch_events = self._batch_wire = 0
+        self._batch: _Waiting | None = None
 
     def write(self, buffers: list[bytes], events: int, wire: int, t: int) -> None:
         """Add events.
@@ -70,11 +85,10 @@ class RecordingWriter(AccountedFile):
         if self._direct >= 0 and wire < JOIN_BELOW:
             self.append(b"".join(buffers), events, wire, t)
         elif self.durability == "batch" and self._gap is None:
-            self._batch += buffers
-            self._batch_size += sum(map(len, buffers))
-            self._batch_events += events
-            self._batch_wire += wire
-            if self._batch_size >= _BATCH_LIMIT:
+            if self._batch is None:
+                self._batch = _Waiting()
+            self._batch.add(buffers, events, wire)
+            if self._batch.size >= _BATCH_LIMIT:
                 self.flush(t)
         else:
             self._write_guarded(buffers, events, wire, t)
@@ -122,12 +136,14 @@ class RecordingWriter(AccountedFile):
 
     def flush(self, t: int) -> None:
         """Write what a batch holds."""
-        if not self._batch or (not self.disk.inline and self._goes_aside(None)):
+        if self._batch is None or (not self.disk.inline and self._goes_aside(None)):
             return
-        buffers, events, wire = self._batch, self._batch_events, self._batch_wire
-        self._empty_batch()  # before the call: whoever relays while it is stuck has a batch of its own
+        batch, self._batch = (
+            self._batch,
+            None,
+        )  # before the call: whoever relays while it is stuck has a batch of its own
         with self.disk.guarded(self):
-            self._add(buffers, events, wire, t)
+            self._add(batch.buffers, batch.events, batch.wire, t)
         if self.news:
             self.tell()
 
@@ -171,7 +187,7 @@ class RecordingWriter(AccountedFile):
 
     def discard(self) -> None:
         """Remove the file: what it held stands in another recording now."""
-        self._empty_batch()
+        self._batch = None
         if not self.disk.inline and self._goes_aside(self._discard):
             return
         with self.disk.guarded(self):
@@ -196,7 +212,7 @@ class RecordingWriter(AccountedFile):
         """
         if self.disk.stalled:
             return  # noticed the next time
-        self._empty_batch()
+        self._batch = None
         with self.disk.guarded(self):
             self._begin_again(events, wire, t)
         self.tell()
@@ -208,14 +224,9 @@ class RecordingWriter(AccountedFile):
         disk = self.disk
         if not disk.aside():
             return False
-        if self._batch:
+        if self._batch is not None:
             t = entry.t if isinstance(entry, Batch) else time.monotonic_ns()
-            batch = Batch(self._batch, self._batch_events, self._batch_wire, t, t)
-            if not disk.put(self, batch):
+            if not disk.put(self, Batch(self._batch.buffers, self._batch.events, self._batch.wire, t, t)):
                 return False
-            self._empty_batch()
+            self._batch = None
         return entry is None or disk.put(self, entry)
-
-    def _empty_batch(self) -> None:
-        self._batch = []
-        self._batch_size = self._batch_events = self._batch_wire = 0

@@ -16,7 +16,6 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from ..wire import http1
 from ..wire.events import C2S, S2C, Request
@@ -50,16 +49,19 @@ class _Visit:
     recorder: ConnectionRecorder
 
 
-class _Spliced(NamedTuple):
-    """What is kept of a connection while it is spliced: there may be thousands."""
+class _Spliced:
+    """What is kept of a connection while it is spliced: there may be thousands. Called when that is over."""
 
-    front: Front
-    conn: int
-    address: str
-    opened: int
-    upstream: str
+    __slots__ = ("address", "conn", "front", "opened", "upstream")
 
-    def over(self, splice: Splice) -> None:
+    def __init__(self, front: Front, conn: int, address: str, opened: int, upstream: str) -> None:
+        self.front = front
+        self.conn = conn
+        self.address = address
+        self.opened = opened
+        self.upstream = upstream
+
+    def __call__(self, splice: Splice) -> None:
         self.front.over(splice, self)
 
 
@@ -143,7 +145,7 @@ class Front:
 
         ends = self._end(visit.client, visit.channel), self._end(server, below)
         spliced = _Spliced(self, visit.conn, visit.address, visit.opened, upstream.text)
-        self._splices.add(Splice(self._loop, self._poller, *ends, recorder, spliced.over, early))
+        self._splices.add(Splice(self._loop, self._poller, *ends, recorder, spliced, early))
 
     def over(self, splice: Splice, spliced: _Spliced) -> None:
         """A splice has ended."""

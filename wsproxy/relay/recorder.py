@@ -99,7 +99,7 @@ class ConnectionRecorder:
         self._on_request: Callable[[str], None] | None = on_request
         self._lane: Lane | None = None  # where all frames go
         self._lanes: tuple[Lane, ...] = ()  # all that are open then
-        self._passed: list[tuple[Dir, int, int]] = []
+        self._passed: tuple[tuple[Dir, int, int], ...] = ()
         self._later: list[tuple[Dir, bytes, int]] | None = None  # forwarded by the standby, and not recorded yet
         self._catching_up = False
         self.answering = False
@@ -166,9 +166,9 @@ class ConnectionRecorder:
             lanes, self._lanes = self._lanes, ()
             if self._before_frames is not None:
                 lanes = self._before_frames[1].leave()
-            self._passed = [
+            self._passed = tuple(
                 (dir, lane.track(dir).frames, lane.track(dir).bytes) for lane in lanes for dir in (C2S, S2C)
-            ]
+            )
             for lane in lanes:
                 lane.stream.release(lane, t, client, server)
         except Exception as error:
@@ -232,10 +232,11 @@ class ConnectionRecorder:
         if lane is None or self._watch is not None or self._redactor is not None:
             return
         self._lane, self._lanes = lane, homes.leave()
+        failed = self._make_opaque  # one for both directions: a bound method is 64 bytes
         for dir in (C2S, S2C):
             frames, track = tap.direction(dir).frames, lane.track(dir)
             assert frames is not None
-            track.count_reads(frames, self._make_opaque)
+            track.count_reads(frames, failed)
             self.inlet(dir).feed = track.record
         self._before_frames = None
 

@@ -69,6 +69,11 @@ class Streams:
         self._finished: OrderedDict[str, Stream] = OrderedDict()
         self._rest: Stream | None = None
         self._checked = 0
+        self._calls = (
+            self._trouble,
+            self._idle,
+            self._written,
+        )  # made once: a bound method is 64 bytes, and there is a stream per connection
 
     def listening(self, address: str) -> None:
         """Where the relay listens, for the headers of recordings."""
@@ -168,12 +173,13 @@ class Streams:
             wall += 1000
             path = os.path.join(self.folder, file_name(stream_id, wall))
         header = self._template._replace(stream_id=stream_id, start_wall_ns=wall, start_mono_ns=since)
+        trouble, idle, written = self._calls
         stream = Stream(
             stream_id,
-            RecordingWriter(path, header, self._durability, self._trouble, self.disk),
+            RecordingWriter(path, header, self._durability, trouble, self.disk),
             self._keep_body if keep_body is None else keep_body,
-            self._idle,
-            self._written,
+            idle,
+            written,
             stays_open=stays_open,
         )
         self._open.add(stream)

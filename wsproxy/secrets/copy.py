@@ -21,6 +21,7 @@ from ..recording.folder import file_name
 from ..recording.format import pack_event, pack_header
 from ..recording.reader import Ending, Recording
 from ..wire.events import C2S, S2C, Dir, Redacted, Superseding
+from .held import LARGEST
 from .masking import Masker
 from .redactor import Redactor
 
@@ -154,7 +155,7 @@ class _Sums:
         """The event, counted; totals and trailers with what they are of the copy."""
         if isinstance(event, Trailer):
             return event._replace(
-                events=event.events + self._more,
+                events=min(event.events + self._more, LARGEST),
                 c2s=self._in_trailer(C2S, event.c2s),
                 s2c=self._in_trailer(S2C, event.s2c),
             )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from ..wire.events import Body, Dir, Frame, Opaque, Part, Piece, Redacted, WireEvent, frame_header
 from ..wire.http1 import dechunk
 
+LARGEST = 2**64 - 1  # number that a recording can hold: a stranger's counts may add up to more
+
 
 @dataclass(slots=True)
 class Held:
@@ -62,7 +64,7 @@ class Held:
         first = self.first
         note = self.note._replace(how=how) if self.note else None
         if note is None:
-            note = Redacted(first.conn, first.dir, first.t, how, self.wire)
+            note = Redacted(first.conn, first.dir, first.t, how, min(self.wire, LARGEST))
             if isinstance(first, Frame):
                 note = note._replace(frames=self.frames, payload=self.size, rsv=first.rsv)
         return [*self.among, note, instead]

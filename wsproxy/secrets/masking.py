@@ -21,6 +21,7 @@ from .json_text import rewritten
 from .rules import SHAPES, Reach, Rules, has_shape
 
 MASK = re.compile(r".{0,4}(?:…|\.\.\.)masked\d*", re.DOTALL)
+_DEEPEST = 200  # lists and maps in each other
 _KNOWN_LIMIT = 200  # secrets that are looked for again
 _MASKS_LIMIT = 10_000  # secrets with a number of their own
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}|[A-Za-z0-9_-]{24,}={0,2}")
@@ -120,17 +121,19 @@ class Masker:
         return text
 
     def json(self, value: Any) -> Any:
-        """A parsed value: what JSON has, and bytes. Depth is that of the parser, which is bounded."""
-        return self._json(value, [], Reach.NOTHING)
+        """A parsed value: what JSON has, and bytes. What is nested deeper than `_DEEPEST` is left out: it can hold anything."""
+        return self._json(value, [], Reach.NOTHING, 0)
 
-    def _json(self, value: Any, keys: list[str], reach: Reach) -> Any:
+    def _json(self, value: Any, keys: list[str], reach: Reach, depth: int) -> Any:
+        if isinstance(value, dict | list | tuple) and depth == _DEEPEST:
+            return "…masked"
         if isinstance(value, dict):
             return {
-                self._shapes(key) if isinstance(key, str) else key: self._below(item, [*keys, str(key)], reach)
+                self._shapes(key) if isinstance(key, str) else key: self._below(item, [*keys, str(key)], reach, depth)
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self._json(item, keys, reach) for item in value]
+            return [self._json(item, keys, reach, depth + 1) for item in value]
         if isinstance(value, str):
             return self.text(value) if reach is Reach.NOTHING else self._value(value)
         if isinstance(value, bytes):
@@ -139,9 +142,9 @@ class Masker:
             return self._value(str(value))
         return value
 
-    def _below(self, value: Any, keys: list[str], reach: Reach) -> Any:
+    def _below(self, value: Any, keys: list[str], reach: Reach, depth: int) -> Any:
         here = self._rules.reach(keys)
-        return self._json(value, keys, max(here, reach))
+        return self._json(value, keys, max(here, reach), depth + 1)
 
     def _json_text(self, text: str) -> str:
         return rewritten(text, self._rules.reach, self._value, self._inner)
