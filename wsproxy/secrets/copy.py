@@ -105,22 +105,24 @@ def _write(
     recording: Recording, goal: Path, masker: Masker, wrong: Collection[tuple[int, Dir]], file: BinaryIO
 ) -> Copied:
     file.write(pack_header(_header(recording.header, masker)))
-    sums = _Sums(wrong)
     redacted: dict[str, int] = {}
-    for event in _redacted_events(recording, masker, sums):
-        file.write(pack_event(sums.counted(event), 0))
+    for event in copied_events(recording, masker, wrong=wrong):
+        file.write(pack_event(event, 0))
         if isinstance(event, Redacted):
             redacted[event.how] = redacted.get(event.how, 0) + 1
     assert recording.ending is not None
     return Copied(goal, recording.ending, redacted)
 
 
-def _redacted_events(recording: Recording, masker: Masker, sums: _Sums) -> Iterator[Event]:
-    redactor = Redactor(masker)
+def copied_events(recording: Recording, masker: Masker, *, wrong: Collection[tuple[int, Dir]] = ()) -> Iterator[Event]:
+    """The events of a copy, with totals and trailers that are true of it. Arguments as of `write_copy`."""
+    redactor, sums = Redactor(masker), _Sums(wrong)
     for event in recording.events():
         sums.original(event)
-        yield from redactor.feed(event)
-    yield from redactor.finish()
+        for kept in redactor.feed(event):
+            yield sums.counted(kept)
+    for kept in redactor.finish():
+        yield sums.counted(kept)
 
 
 def _header(header: Header, masker: Masker) -> Header:

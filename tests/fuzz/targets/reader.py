@@ -9,8 +9,8 @@ from wsproxy.recording.format import pack_event
 from wsproxy.recording.reader import Recording
 from wsproxy.render.exactness import verdict_lines
 from wsproxy.render.listing import listing_line
+from wsproxy.secrets.copy import copied_events
 from wsproxy.secrets.masking import Masker
-from wsproxy.secrets.redactor import Redactor
 from wsproxy.wire.events import C2S, S2C
 
 from .files import TOKENS, MemoryFile, assert_plain
@@ -29,13 +29,10 @@ def check(data: bytes) -> None:
     assert ending is not None
     assert ending.offset + ending.left == len(data)
     assert (ending.left == 0) == (ending.state in ("finished", "unfinished"))
-    redactor = Redactor(Masker(numbered=True))
     for event in events:
         pack_event(event, 0)
-        for kept in redactor.feed(event):
-            pack_event(kept, 0)
-    for kept in redactor.finish():
-        pack_event(kept, 0)
+    for event in copied_events(recording, Masker(numbered=True)):
+        pack_event(event, 0)
     for _ in recording.frames():
         pass
     for dir in (C2S, S2C):
