@@ -21,6 +21,8 @@ from .json_text import rewritten
 from .rules import SHAPES, Reach, Rules, has_shape
 
 MASK = re.compile(r".{0,4}(?:…|\.\.\.)masked\d*", re.DOTALL)
+_SHORTEST = 8  # characters of what any rule but a person's could find
+_LISTS = (list, tuple)
 _DEEPEST = 200  # lists and maps in each other
 _KNOWN_LIMIT = 200  # secrets that are looked for again
 _MASKS_LIMIT = 10_000  # secrets with a number of their own
@@ -125,17 +127,17 @@ class Masker:
         return self._json(value, [], Reach.NOTHING, 0)
 
     def _json(self, value: Any, keys: list[str], reach: Reach, depth: int) -> Any:
-        if isinstance(value, dict | list | tuple) and depth == _DEEPEST:
-            return "…masked"
+        if isinstance(value, str):
+            return self._inner(value) if reach is Reach.NOTHING else self._value(value)
         if isinstance(value, dict):
+            if depth == _DEEPEST:
+                return "…masked"
             return {
                 self._shapes(key) if isinstance(key, str) else key: self._below(item, [*keys, str(key)], reach, depth)
                 for key, item in value.items()
             }
-        if isinstance(value, list | tuple):
-            return [self._json(item, keys, reach, depth + 1) for item in value]
-        if isinstance(value, str):
-            return self.text(value) if reach is Reach.NOTHING else self._value(value)
+        if isinstance(value, _LISTS):
+            return [self._json(item, keys, reach, depth + 1) for item in value] if depth < _DEEPEST else "…masked"
         if isinstance(value, bytes):
             return self.data(value) if reach is Reach.NOTHING else self._value(value.decode("latin-1")).encode()
         if reach is Reach.ALL and value is not None and not isinstance(value, bool):
@@ -151,7 +153,7 @@ class Masker:
 
     def _inner(self, value: str) -> str:
         """A string in JSON: too short ones hold no secret that a rule could find."""
-        return self.text(value) if len(value) >= 8 or self._rules.patterns else value
+        return self.text(value) if len(value) >= _SHORTEST or self._rules.patterns else value
 
     def _value(self, value: str) -> str:
         """Mask a value, but for a scheme such as Bearer in front of it."""
@@ -161,7 +163,9 @@ class Masker:
         return self.masked(value)
 
     def _shapes(self, text: str) -> str:
-        return SHAPES.sub(lambda match: self._value(match[0]), text) if has_shape(text.lower()) else text
+        if len(text) < _SHORTEST or not has_shape(text.lower()):
+            return text
+        return SHAPES.sub(lambda match: self._value(match[0]), text)
 
     def _by_pattern(self, match: re.Match[str]) -> str:
         if match.re.groups and match[1] is not None:
