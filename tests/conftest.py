@@ -36,6 +36,7 @@ FLAKY_PRONE = (
     "relay/test_markers_across_hosts.py",
     "relay/test_pressure.py",
     "relay/test_start_and_stop.py",
+    "replay/test_litellm.py",
     "replay/test_many.py",
     "replay/test_pacing.py",
     "replay/test_trouble.py",
@@ -71,11 +72,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByPlace:
     return ByPlace(config, log)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if str(item.path.relative_to(HERE)).startswith(FLAKY_PRONE):
+        item.add_marker("flaky_prone")  # before `-m` chooses
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if any(str(item.path.relative_to(HERE)).startswith(place) for place in FLAKY_PRONE):
-            item.add_marker("flaky_prone")
     items.sort(key=lambda item: item.path.parent.name not in DEAR)
 
 

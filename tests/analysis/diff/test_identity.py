@@ -97,6 +97,18 @@ def test_a_time_out_of_order_is_a_difference() -> None:
     assert row.changes[0].path == ("created",)
 
 
+def test_who_is_replayed_says_what_time_it_was_and_binds_nobody_else() -> None:
+    """The server's times stay, the client's are those of another day, in messages that are paired by their bytes and by their values."""
+    a = [Said(ms, (C2S, S2C)[ms % 2], {"created": 1_795_403_000 + 10 * ms, "n": ms}) for ms in range(1, 10)]
+    b = [
+        one if one.dir == S2C else Said(one.ms, C2S, one.what | {"created": one.what["created"] + 86_400}) for one in a
+    ]
+    assert diff(told(a), told(b)).exit_status == 0
+    b[3] = Said(b[3].ms, C2S, b[3].what | {"created": 0})
+    [row] = diff(told(a), told(b)).differences
+    assert row.changes[0].path == ("created",)
+
+
 def test_times_may_tick_at_other_moments() -> None:
     a = [Said(ms, S2C, {"created": 1_795_403_332 + ms // 6, "n": ms}) for ms in range(1, 10)]
     b = [Said(ms, S2C, {"created": 1_795_403_399 + ms // 3, "n": ms}) for ms in range(1, 10)]

@@ -7,8 +7,10 @@ same thing. A pair that is equal by its key is looked into only if one of its re
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
+from ...wire.events import Dir
 from . import volatile
 from .keys import Keys, Skip
 from .masked import Captured
@@ -18,6 +20,9 @@ from .renaming import Renaming
 from .side import Reading
 from .structure import Change, Path, compare
 from .volatile import Volatile
+
+# Of pairs: their direction, and the volatile values that meet in them.
+_Kind: TypeAlias = "tuple[Dir, Captured, Captured]"
 
 
 class Changes:
@@ -33,15 +38,15 @@ class Changes:
         self._keys = (keys_a, keys_b)
         self._exact = exact
         self._skip = skip
-        self._verdicts: dict[tuple[Captured, Captured], tuple[bool, int]] = {}
+        self._verdicts: dict[_Kind, tuple[bool, int]] = {}
         self.renaming = Renaming()
 
     def meet(self, matches: list[Match]) -> None:
         """Let the volatile values of all pairs meet."""
         if self._exact:
             return
-        meetings: Counter[tuple[Captured, Captured]] = Counter()
-        examples: dict[tuple[Captured, Captured], Match] = {}
+        meetings: Counter[_Kind] = Counter()
+        examples: dict[_Kind, Match] = {}
         for match in matches:
             if match.key is None and not match.rechunked:
                 self._compare(match, meeting=True)
@@ -50,24 +55,26 @@ class Changes:
                 if None in captured:
                     self._meet(match, captured, 1)
                 else:
-                    meetings[captured] += 1
-                    examples.setdefault(captured, match)
-        for captured, times in meetings.items():
-            self._meet(examples[captured], captured, times)
+                    kind = match.a[0].dir, *captured
+                    meetings[kind] += 1
+                    examples.setdefault(kind, match)
+        for (dir, of_a, of_b), times in meetings.items():
+            self._meet(examples[dir, of_a, of_b], (of_a, of_b), times)
 
     def _meet(self, match: Match, captured: tuple[Captured, Captured], times: int) -> None:
         for x, y in zip(*self._volatiles(match, captured), strict=False):
-            self.renaming.meet(x, y, times)
+            self.renaming.meet(match.a[0].dir, x, y, times)
 
     def differences(self, match: Match) -> tuple[tuple[Change, ...], int]:
         """What differs in a pair, and how many of its ids have another name only."""
         if match.key is not None:
             captured = self._captured(match)
-            verdict = self._verdicts.get(captured) if None not in captured else None
+            kind = match.a[0].dir, *captured
+            verdict = self._verdicts.get(kind) if None not in captured else None
             if verdict is None:
                 verdict = self._verdict(match, captured)
                 if None not in captured:
-                    self._verdicts[captured] = verdict
+                    self._verdicts[kind] = verdict
             holds, renames = verdict
             if holds:
                 return (), renames
@@ -78,7 +85,8 @@ class Changes:
 
     def _verdict(self, match: Match, captured: tuple[Captured, Captured]) -> tuple[bool, int]:
         of_a, of_b = self._volatiles(match, captured)
-        if len(of_a) != len(of_b) or not all(map(self.renaming.holds, of_a, of_b)):
+        holds = partial(self.renaming.holds, match.a[0].dir)
+        if len(of_a) != len(of_b) or not all(map(holds, of_a, of_b)):
             return False, 0
         return True, sum(x != y for x, y in zip(of_a, of_b, strict=True) if x.kind in ("id", "secret"))
 
@@ -100,6 +108,7 @@ class Changes:
             for side, entry in zip(self._sides, (match.a[0], match.b[0]), strict=True)
         )
         renames = 0
+        meet, holds = (partial(call, match.a[0].dir) for call in (self.renaming.meet, self.renaming.holds))
 
         def equal(path: Path, x: Any, y: Any) -> bool:
             nonlocal renames
@@ -112,9 +121,9 @@ class Changes:
                 return False
             if meeting:
                 for one, other in zip(of_x, of_y, strict=True):
-                    self.renaming.meet(one, other)
+                    meet(one, other)
                 return True
-            held = all(map(self.renaming.holds, of_x, of_y))
+            held = all(map(holds, of_x, of_y))
             renames += held
             return held
 

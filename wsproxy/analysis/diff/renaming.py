@@ -2,8 +2,8 @@
 
 Strategy: every pair of corresponding values votes. An id of A is the id of B that it meets most often, and no two share one; what votes
 otherwise is inconsistent, and a difference. Times may all be others, but must keep their order, within a slack: the longest run of
-pairs that does so is held equal, what falls out of it is inconsistent. How long something took is never compared here: the wire's own
-times are.
+pairs that does so is held equal, what falls out of it is inconsistent. Each direction has a clock of its own for that: of a replay, one side says
+what time it is and the other what time it was. How long something took is never compared here: the wire's own times are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
+from ...wire.events import C2S, S2C, Dir
 from ..subsequences import increasing
 from .volatile import Volatile
 
@@ -23,20 +24,20 @@ class Renaming:
 
     def __init__(self) -> None:
         self._ids: Counter[tuple[Hashable, Hashable]] = Counter()
-        self._times: dict[tuple[float, float], None] = {}
+        self._times: dict[Dir, dict[tuple[float, float], None]] = {C2S: {}, S2C: {}}
         self._consistent: set[tuple[str, Any, Any]] | None = None
 
-    def meet(self, a: Volatile, b: Volatile, times: int = 1) -> None:
-        """These two stand at corresponding places."""
+    def meet(self, dir: Dir, a: Volatile, b: Volatile, times: int = 1) -> None:
+        """These two stand at corresponding places of what was said in this direction."""
         self._consistent = None
         if a.kind != b.kind:
             return
         if a.kind in ("id", "secret"):
             self._ids[_typed(a), _typed(b)] += times
         elif a.kind == "time":
-            self._times[a.value, b.value] = None
+            self._times[dir][a.value, b.value] = None
 
-    def holds(self, a: Volatile, b: Volatile) -> bool:
+    def holds(self, dir: Dir, a: Volatile, b: Volatile) -> bool:
         """Whether two values that have met are the same thing, by all that has met."""
         if a.kind != b.kind:
             return False
@@ -44,10 +45,11 @@ class Renaming:
             return True
         if self._consistent is None:
             self._consistent = {("id", *pair) for pair in _matching(self._ids)}
-            self._consistent |= {("time", *pair) for pair in _in_order(list(self._times))}
+            for clock, pairs in self._times.items():
+                self._consistent |= {(clock, *pair) for pair in _in_order(list(pairs))}
         if a.kind in ("id", "secret"):
             return ("id", _typed(a), _typed(b)) in self._consistent
-        return ("time", a.value, b.value) in self._consistent
+        return (dir, a.value, b.value) in self._consistent
 
     @property
     def renamed(self) -> list[tuple[Any, Any]]:
