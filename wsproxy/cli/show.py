@@ -83,7 +83,7 @@ def _show(recording: Recording, chosen: Iterable[Item], options: dict[str, Any])
     screen, follow = Screen(), options["follow"]
     if options["as_json"]:
         for number, item in chosen:
-            screen.print([(dump(item_object(number, item, secrets=options["show_secrets"])), "")])
+            screen.write(dump(item_object(number, item, secrets=options["show_secrets"])))
             if follow:
                 screen.flush()
         return

@@ -54,7 +54,7 @@ def command(
     screen = Screen()
     if as_json:
         for line in result.json_lines():
-            screen.print([(dump(line if show_secrets else mask_json(line)), "")])
+            screen.write(dump(line if show_secrets else mask_json(line)))
     else:
         screen.page(trace_lines(result, screen.width, secrets=show_secrets))
     return result.exit_status

@@ -34,6 +34,7 @@ from .frame_packer import FramePacker
 from .marker_packer import marker_heads, marker_tail, pack_timed, pack_untimed
 
 FORMAT = "wsproxy"
+LARGEST = 2**64 - 1  # number that msgpack holds: a stranger's counts may add up to more
 
 
 class FormatError(ValueError):
@@ -54,13 +55,7 @@ _PACKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     },
     Part: lambda e: {"offset": e.offset, "payload": e.payload},
     Piece: lambda e: {"exchange": e.exchange, "raw": e.raw},
-    Marker: lambda e: {
-        "stage": e.stage,
-        "index": e.index,
-        "data": e.data,
-        "source": e.source,
-        "error_ns": e.error_ns,
-    },
+    Marker: lambda e: {key: value for key, value in e._asdict().items() if value is not None and key != "t"},
     Request: lambda e: (
         {"exchange": e.exchange, "method": e.method, "target": e.target, "raw": e.raw}
         | ({"host": e.host, "sent": e.sent} if e.host is not None else {})

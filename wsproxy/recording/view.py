@@ -51,7 +51,7 @@ class _OpenBody:
     redacted: Redacted | None = None
 
 
-_LASTING = (Message, HttpBody)  # what has an end of its own
+LASTING = (Message, HttpBody)  # what has an end of its own
 Item: TypeAlias = "tuple[int, Message | HttpBody | Event]"
 
 
@@ -177,7 +177,7 @@ def items(events: Iterable[Event], *, frames: bool = False, limit: int = DEFAULT
 
 def when(item: Message | HttpBody | Event) -> int:
     """The time at which an item was complete, in nanoseconds since the recording's start."""
-    if isinstance(item, _LASTING):
+    if isinstance(item, LASTING):
         return item.t_end
     return 0 if isinstance(item, Unknown) else item.t
 
@@ -199,4 +199,4 @@ def in_time_order(numbered: Iterable[Item], window: int = WINDOW) -> Iterator[It
 
 def _weight(pair: Item) -> int:
     item = pair[1]
-    return len(item.data) if isinstance(item, _LASTING) else 0
+    return len(item.data) if isinstance(item, LASTING) else 0

@@ -69,11 +69,8 @@ class Streams:
         self._finished: OrderedDict[str, Stream] = OrderedDict()
         self._rest: Stream | None = None
         self._checked = 0
-        self._calls = (
-            self._trouble,
-            self._idle,
-            self._written,
-        )  # made once: a bound method is 64 bytes, and there is a stream per connection
+        # Made once: a bound method is 64 bytes, and there is a stream per connection.
+        self._calls = self._trouble, self._idle, self._written
 
     def listening(self, address: str) -> None:
         """Where the relay listens, for the headers of recordings."""

@@ -13,7 +13,7 @@ from typing import Any
 from ..analysis.pipeline import read_message
 from ..recording.events import Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..recording.messages import Message
-from ..recording.view import HttpBody
+from ..recording.view import LASTING, HttpBody
 from ..secrets.masking import mask_data, mask_field, mask_json, mask_text
 from ..wire.events import Frame, Request, Response
 from ..wire.http1 import head_fields
@@ -22,7 +22,6 @@ from .withheld import why_withheld
 _DEEPEST = 100  # lists and maps in each other
 _OF_NO_CONN = (Marker, Gap, Late, Trailer)
 _OF_NO_DIR = (*_OF_NO_CONN, Open, Totals)
-_LASTING = (Message, HttpBody)
 _SAID_ALIKE = frozenset((str, int, float, bool, type(None)))  # in msgpack and in JSON
 
 
@@ -34,7 +33,7 @@ def item_object(number: int, item: Message | HttpBody | Event, *, secrets: bool 
     if not isinstance(item, _OF_NO_CONN):
         out["conn"] = item.conn
     out["t"] = _seconds(item.t)
-    if isinstance(item, _LASTING):
+    if isinstance(item, LASTING):
         out["t_end"] = _seconds(item.t_end)
     if not isinstance(item, _OF_NO_DIR):
         out["dir"] = item.dir

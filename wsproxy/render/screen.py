@@ -45,7 +45,11 @@ class Screen:
 
     def print(self, line: Line) -> None:
         """Write one line."""
-        self._file.write(self.text(line) + "\n")
+        self.write(self.text(line))
+
+    def write(self, text: str) -> None:
+        """Write a line that is text already."""
+        self._file.write(text + "\n")
 
     def flush(self) -> None:
         self._file.flush()

@@ -18,10 +18,9 @@ from typing import BinaryIO
 from ..errors import WsproxyError
 from ..recording.events import DirTotals, Event, Header, Totals, Trailer
 from ..recording.folder import file_name
-from ..recording.format import pack_event, pack_header
+from ..recording.format import LARGEST, pack_event, pack_header
 from ..recording.reader import Ending, Recording
 from ..wire.events import C2S, S2C, Dir, Redacted, Superseding
-from .held import LARGEST
 from .masking import Masker
 from .redactor import Redactor
 

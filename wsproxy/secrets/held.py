@@ -9,10 +9,9 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 
+from ..recording.format import LARGEST
 from ..wire.events import Body, Dir, Frame, Opaque, Part, Piece, Redacted, WireEvent, frame_header
 from ..wire.http1 import dechunk
-
-LARGEST = 2**64 - 1  # number that a recording can hold: a stranger's counts may add up to more
 
 
 @dataclass(slots=True)

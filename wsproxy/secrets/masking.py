@@ -21,8 +21,7 @@ from .json_text import rewritten
 from .rules import SHAPES, Reach, Rules, has_shape
 
 MASK = re.compile(r".{0,4}(?:…|\.\.\.)masked\d*", re.DOTALL)
-_SHORTEST = 8  # characters of what any rule but a person's could find
-_LISTS = (list, tuple)
+_SHORTEST = 8  # characters of a string in JSON text, or of a shape
 _DEEPEST = 200  # lists and maps in each other
 _KNOWN_LIMIT = 200  # secrets that are looked for again
 _MASKS_LIMIT = 10_000  # secrets with a number of their own
@@ -128,7 +127,7 @@ class Masker:
 
     def _json(self, value: Any, keys: list[str], reach: Reach, depth: int) -> Any:
         if isinstance(value, str):
-            return self._inner(value) if reach is Reach.NOTHING else self._value(value)
+            return self.text(value) if reach is Reach.NOTHING else self._value(value)
         if isinstance(value, dict):
             if depth == _DEEPEST:
                 return "…masked"
@@ -136,7 +135,7 @@ class Masker:
                 self._shapes(key) if isinstance(key, str) else key: self._below(item, [*keys, str(key)], reach, depth)
                 for key, item in value.items()
             }
-        if isinstance(value, _LISTS):
+        if isinstance(value, list | tuple):
             return [self._json(item, keys, reach, depth + 1) for item in value] if depth < _DEEPEST else "…masked"
         if isinstance(value, bytes):
             return self.data(value) if reach is Reach.NOTHING else self._value(value.decode("latin-1")).encode()
