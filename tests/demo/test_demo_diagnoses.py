@@ -95,7 +95,10 @@ def test_with_markers_the_answer_names_the_fault(seen: Run, fault: str) -> None:
 @pytest.mark.parametrize("fault", FRAMES_ALONE)
 def test_with_frames_alone_the_answer_is_what_the_wire_tells(seen: Run, fault: str) -> None:
     diagnosis = diagnose(Frames(seen.recording.path))
-    assert answer(diagnosis) == FRAMES_ALONE[fault], str(diagnosis)
+    told = {FRAMES_ALONE[fault]}
+    if fault == "never-polled":  # a slow client's own END comes behind the control plane's, and gives it away
+        told.add("arrived-not-read")
+    assert answer(diagnosis) in told, str(diagnosis)
 
 
 @pytest.mark.parametrize("fault", NOTED)

@@ -202,7 +202,7 @@ def test_a_wrong_token_is_said_once_and_the_right_one_is_let_in(
         collector.wait(lambda: collector.requests >= 1)
         mark_many(10)
         collector.wait(lambda: collector.requests >= 3)
-        said = [line.getMessage() for line in caplog.records if "do not reach" in line.getMessage()]
+        said = [line.getMessage() for line in caplog.records if f"do not reach {collector.url}" in line.getMessage()]
         assert said == [f"stage markers do not reach {collector.url}: it answers 401: is WSPROXY_TOKEN right?"]
         install(collector.url, token="right")
         mark("t", "policy.start")
