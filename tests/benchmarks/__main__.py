@@ -24,7 +24,7 @@ from .report import Results, line, show
 from .run import Result, Run, run
 from .workloads import SMOKE, WORKLOADS
 
-SMOKE_PEERS = ("none", "haproxy", "splice", "websockets", "wsproxy", "wsproxy-batch", "wsproxy-sync")
+SMOKE_PEERS = ("none", "haproxy", "splice", "websockets", "wsproxy", "wsproxy-python", "wsproxy-batch", "wsproxy-sync")
 
 
 def names(known: Iterable[str]) -> Callable[[click.Context, click.Parameter, str | None], list[str] | None]:

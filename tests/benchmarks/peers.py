@@ -197,6 +197,8 @@ PEERS = {
              _has_program("mitmdump"), mitmdump, announces=False, share=0.1),
         Peer("wsproxy", "wsproxy record, default durability", "pip install -e . in the repository",
              _has_modules("wsproxy"), wsproxy(), verified=True),
+        Peer("wsproxy-python", "the same without the hot path in C", "pip install -e . in the repository",
+             _has_modules("wsproxy"), lambda site: ["env", "WSPROXY_PUREPYTHON=1", *wsproxy()(site)], verified=True),
         Peer("wsproxy-batch", "wsproxy record --durability batch", "pip install -e . in the repository",
              _has_modules("wsproxy"), wsproxy("--durability", "batch"), verified=True),
         Peer("wsproxy-sync", "wsproxy record --durability sync", "pip install -e . in the repository",

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import wsproxy
 from tests.relay.raw import RawServer
 from tests.strict import LENIENT
+from wsproxy.relay import quick
 
 from .place import ROOT, Place, assert_works
 
@@ -38,17 +40,28 @@ def run(*words: str | Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that was built from it."""
+    """A folder with the sdist, and the wheel for every machine that was built from it."""
     folder = tmp_path_factory.mktemp("built")
     source = folder / "source"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_SHIPPED))
-    run(sys.executable, "-m", "build", "--outdir", folder, source)
+    run(sys.executable, "-m", "build", "--outdir", folder, source, WSPROXY_PUREPYTHON="1")
     return folder
 
 
 @pytest.fixture(scope="module")
 def wheel(built: Path) -> Path:
-    (wheel,) = built.glob("*.whl")
+    (wheel,) = built.glob("*-py3-none-any.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def native_wheel(built: Path) -> Path:
+    """The wheel with the hot path in C, for this machine, as pip makes it of the sdist."""
+    if not quick.NATIVE:
+        pytest.skip("there was no C compiler")
+    (sdist,) = built.glob("*.tar.gz")
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", built / "native", sdist)
+    (wheel,) = (built / "native").glob("*.whl")
     return wheel
 
 
@@ -56,12 +69,48 @@ def test_the_wheel_holds_the_package_its_types_and_its_licence_and_nothing_else(
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "wsproxy").rglob("*.py")}
-    assert {name for name in names if name.startswith("wsproxy/")} == sources | {"wsproxy/py.typed"}
+    assert {name for name in names if name.startswith("wsproxy/")} == modules()
     assert {name.split("/")[0] for name in names} == {"wsproxy", f"wsproxy-{wsproxy.__version__}.dist-info"}
     assert any(name.endswith("/LICENSE") for name in names)
     assert f"\nVersion: {wsproxy.__version__}\n" in metadata
     assert "Record what" not in metadata.split("\n\n")[0] and "# wsproxy" in metadata
+
+
+def modules() -> set[str]:
+    """What is installed, without the library."""
+    package = ROOT / "wsproxy"
+    sources = {str(path.relative_to(ROOT)) for path in (*package.rglob("*.py"), *package.rglob("*.pyi"))}
+    return sources - {"wsproxy/relay/native_build.py"} | {"wsproxy/py.typed"}
+
+
+def test_with_a_compiler_the_wheel_holds_the_library_too_and_uses_it(
+    upstream: RawServer, tmp_path: Path, native_wheel: Path
+) -> None:
+    library = f"wsproxy/relay/native{sysconfig.get_config_var('EXT_SUFFIX')}"
+    with zipfile.ZipFile(native_wheel) as archive:
+        assert {name for name in archive.namelist() if name.startswith("wsproxy/")} == modules() | {library}
+    assert not native_wheel.name.endswith("-any.whl")
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    run(tmp_path / "venv" / "bin" / "python", "-m", "pip", "install", "-q", native_wheel)
+    code = "from wsproxy.relay import quick; print(quick.NATIVE, quick.REMARK)"
+    assert run(tmp_path / "venv" / "bin" / "python", "-I", "-c", code) == "True None\n"
+    assert_installed(tmp_path / "venv" / "bin" / "wsproxy", upstream, tmp_path)
+
+
+@pytest.mark.parametrize("compiler", ["", "/bin/false"])
+def test_an_editable_installation_has_the_library_beside_its_source_if_there_is_a_compiler(
+    tmp_path: Path, compiler: str
+) -> None:
+    if not compiler and not quick.NATIVE:
+        pytest.skip("there was no C compiler")
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_SHIPPED))
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", "-e", source, **({"CC": compiler} if compiler else {}))
+    code = "from wsproxy.relay import quick; print(quick.NATIVE, quick.REMARK)"
+    assert run(python, "-I", "-c", code) == ("False None\n" if compiler else "True None\n")
+    assert len(list((source / "wsproxy" / "relay").glob("*.so"))) == (0 if compiler else 1)
 
 
 def test_the_sdist_holds_what_a_packager_needs(built: Path) -> None:
@@ -69,6 +118,8 @@ def test_the_sdist_holds_what_a_packager_needs(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "recordings/FORMAT.md"} <= names
+    assert "wsproxy/relay/native.c" in names
+    assert not [name for name in names if name.endswith(".so")]
     for folder in ("wsproxy", "tests"):
         assert {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.py")} <= names
     assert {f"recordings/samples/{path.name}" for path in SAMPLES.iterdir()} <= names

@@ -86,6 +86,28 @@ class Behind:
         post: runs a call on the relaying thread, from any other.
     """
 
+    __slots__ = (
+        "_announced",
+        "_changed",
+        "_in_hand",
+        "_late",
+        "_overflown",
+        "_queues",
+        "_slow_at",
+        "_stuck",
+        "_working",
+        "lent",
+        "limit",
+        "now",
+        "on_caught_up",
+        "on_fault",
+        "post",
+        "queued",
+        "stalled",
+        "told",
+        "total",
+    )
+
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.stalled = self.lent = self.told = False

@@ -34,6 +34,8 @@ class Disk(Behind):
         postponed: bytes that the relay keeps to record them when its own thread is back.
     """
 
+    __slots__ = ("_back", "_baton", "asleep", "call", "inline", "postponed", "taken", "wake")
+
     def __init__(self, limit: int = QUEUE_BYTES) -> None:
         super().__init__(limit)
         self.inline = True

@@ -94,7 +94,7 @@ class RecordingWriter(AccountedFile):
             self._write_guarded(buffers, events, wire, t)
 
     def append(self, data: bytes, events: int, wire: int, t: int) -> None:
-        """The hot path: `write` of what is joined already, and less than 32 KiB. One call of the system; anything unusual goes the long way."""
+        """The hot path: `write` of what is joined already. One call of the system; anything unusual goes the long way."""
         disk = self.disk
         fd = self._direct
         if fd < 0 or not disk.inline:
@@ -106,11 +106,18 @@ class RecordingWriter(AccountedFile):
         except OSError:
             done = 0
         disk.call = None
+        if done == len(data) and not disk.taken:
+            self.size += done
+        else:
+            self.wrote(done, data, events, wire, t)
+
+    def wrote(self, done: int, data: bytes, events: int, wire: int, t: int) -> None:
+        """The rest of an `append` whose write took `done` bytes, where that is not all, or the standby was at work meanwhile."""
+        disk = self.disk
         if done == len(data):
             self.size += done
-            if disk.taken:
-                disk.take_back()
-                disk.was_late(self, events, t)
+            disk.take_back()
+            disk.was_late(self, events, t)
             return
         self._direct = -1
         self._torn = True

@@ -24,6 +24,7 @@ from .checkup import Checkup
 from .marker_clock import BadMarkers, Clock, boot_id, read_offset
 from .markers import BODY_LIMIT, MarkerBatch
 from .masked_markers import masked_batch
+from .quick import NATIVE
 from .server import Relay
 from .stalls import disk_health, disk_rows
 from .streams import Streams
@@ -188,6 +189,7 @@ class Control:
         body = {
             "status": "recording fails" if failing else "ok",
             "version": self._version,
+            "native": NATIVE,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "connections": self._relay.counters.open,
             "listeners": [{"listen": url, "upstreams": upstreams} for url, upstreams in self._relay.listening],

@@ -4,6 +4,8 @@ Strategy: asyncio's own loop runs on this selector. Descriptors that asyncio reg
 function instead, which is called right here, inside `select`. So the hot path is `epoll_wait`, `recv`, `write`, `send` and nothing of
 asyncio at all, and `select` only returns when asyncio has something to do: an event of its own, a timer, or `wake()`.
 
+Where `native` could be built, waiting and serving are done there (`quicken`): the same, in C. What follows was measured without it.
+
 While the loop's thread is stuck on the disk, the standby serves the spliced sockets (`carry`), as far as that needs nothing of the loop. What does
 is left alone until that is back, and so are asyncio's own descriptors.
 
@@ -42,6 +44,16 @@ class Served(Protocol):
         """It is ready for `events` (READ, WRITE), or has an ERROR or is HUNG_UP."""
 
 
+class Quick(Protocol):
+    """What waits, and serves what is to be served: `native.Server`."""
+
+    def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]:
+        """As `select.epoll.poll`, but spliced sockets are served, and what it returns is the rest."""
+
+    def drop(self) -> None:
+        """What the running `poll` has not served yet is to be told again."""
+
+
 class Poller(selectors.BaseSelector):
     """An epoll selector; `add`, `change` and `remove` are for sockets with a function, the rest is asyncio's."""
 
@@ -53,10 +65,15 @@ class Poller(selectors.BaseSelector):
         self._served: dict[int, Served] = {}
         self._woken = False
         self._batch: list[tuple[int, int]] = []  # what is being served
+        self._quick: Quick | None = None
         self._muted: dict[int, int] = {}  # left alone by the standby; what is waited for on them
         self._holding: list[End] = []  # ends with something to read that the kernel does not know of
         self.post: Callable[[Callable[[], None]], object] = lambda call: call()  # calls it on the loop's thread, soon
         self.lent = False  # the standby is at work
+
+    def quicken(self, make: Callable[[int, dict[int, Served]], Quick]) -> None:
+        """From here on wait with what this makes of the epoll descriptor, and of what serves the spliced sockets."""
+        self._quick = make(self._epoll.fileno(), self._served)
 
     # --- spliced sockets ---------------------------------------------------------------------------------------------
 
@@ -91,6 +108,8 @@ class Poller(selectors.BaseSelector):
             serve: called with the end of a spliced socket and what it is ready for; False if what it needs is the loop's.
         """
         self._batch.clear()  # what the loop's thread had still to serve is told again
+        if self._quick is not None:
+            self._quick.drop()
         holding, self._holding = self._holding, []
         for fd, events in self._epoll.poll(0 if holding else seconds, _AT_ONCE):
             served = self._served.get(fd)
@@ -135,7 +154,8 @@ class Poller(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What asyncio's descriptors are ready for; spliced sockets are served meanwhile."""
-        spliced, poll = self._served, self._epoll.poll
+        spliced = self._served
+        poll = self._epoll.poll if self._quick is None else self._quick.poll
         ready: list[tuple[selectors.SelectorKey, int]] = []
         deadline = None if timeout is None else monotonic() + timeout
         self._woken = False

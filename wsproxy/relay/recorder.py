@@ -19,7 +19,7 @@ from ..secrets.redactor import Redactor
 from ..wire.events import C2S, S2C, Dir, End, Opaque, Request, Response, WireEvent
 from ..wire.tap import Tap
 from .homes import Homes
-from .lane import Lane
+from .lane import Lane, Track
 from .provisional import withheld
 from .rules import StreamRule
 from .streams import Streams
@@ -29,11 +29,12 @@ REDACT_LIMIT = 16 << 20  # bytes of a message or body that --redact holds until 
 
 
 class Inlet:
-    """Where one direction's bytes go in: look `feed` up anew for every read."""
+    """Where one direction's bytes go in, while that is no `Track`."""
 
     __slots__ = ("feed",)
 
-    feed: Feed
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
 
 
 class ConnectionRecorder:
@@ -47,7 +48,7 @@ class ConnectionRecorder:
         on_fault: called with what went wrong in here.
 
     Attributes:
-        c2s, s2c: take what each direction brings.
+        c2s, s2c: `feed` of these takes what each direction brings; look them up anew for every read.
         answering: the relay itself speaks for the upstream.
         forwarded_as: tells what the upstream gets of a request, if not just that.
         target: of the first request; `status` of the last response.
@@ -107,8 +108,8 @@ class ConnectionRecorder:
         self.target = ""
         self.status = 0
         self.end_summary = ""
-        self.c2s, self.s2c = Inlet(), Inlet()
-        self.c2s.feed, self.s2c.feed = self._guarded(C2S), self._guarded(S2C)
+        self.c2s: Inlet | Track = Inlet(self._guarded(C2S))
+        self.s2c: Inlet | Track = Inlet(self._guarded(S2C))
 
     @property
     def lane(self) -> Lane | None:
@@ -133,12 +134,9 @@ class ConnectionRecorder:
         tap, _ = self._before_frames
         return tap.exchanges > 0 or tap.c2s.is_opaque
 
-    def inlet(self, dir: Dir) -> Inlet:
-        return self.c2s if dir == C2S else self.s2c
-
     def take(self, dir: Dir, data: bytes, t: int) -> None:
         """Record what was read."""
-        self.inlet(dir).feed(data, t)
+        self._inlet(dir).feed(data, t)
 
     def end(self, dir: Dir, how: str, t: int, undelivered: int = 0) -> None:
         """One direction has ended: "fin", "reset", "aborted" or "stopped"."""
@@ -180,13 +178,16 @@ class ConnectionRecorder:
             frames[dir] += frames_passed
             bytes[dir] += bytes_passed
 
+    def _inlet(self, dir: Dir) -> Inlet | Track:
+        return self.c2s if dir == C2S else self.s2c
+
     # --- feeding -----------------------------------------------------------------------------------------------------
 
     def _guarded(self, dir: Dir) -> Feed:
         """What takes a direction's bytes until all are frames."""
         assert self._before_frames is not None
         tap, _ = self._before_frames
-        direction, disk, inlet = tap.direction(dir), self._disk, self.inlet(dir)
+        direction, disk = tap.direction(dir), self._disk
 
         def feed(data: bytes, t: int) -> None:
             if disk.lent:
@@ -196,10 +197,10 @@ class ConnectionRecorder:
             try:
                 self._record(direction.feed(data, t), t)
                 self._catch_up()
-                if tap.both_in_frames and inlet.feed is feed:
+                if tap.both_in_frames and self._inlet(dir).feed is feed:
                     self._go_fast()
             except Exception as error:
-                self._make_opaque(dir, data, t, error)
+                self.failed(dir, data, t, error)
 
         return feed
 
@@ -232,16 +233,15 @@ class ConnectionRecorder:
         if lane is None or self._watch is not None or self._redactor is not None:
             return
         self._lane, self._lanes = lane, homes.leave()
-        failed = self._make_opaque  # one for both directions: a bound method is 64 bytes
         for dir in (C2S, S2C):
-            frames, track = tap.direction(dir).frames, lane.track(dir)
+            frames = tap.direction(dir).frames
             assert frames is not None
-            track.count_reads(frames, failed)
-            self.inlet(dir).feed = track.record
+            lane.track(dir).count_reads(frames, self)
+        self.c2s, self.s2c = lane.c2s, lane.s2c
         self._before_frames = None
 
-    def _make_opaque(self, dir: Dir, data: bytes, t: int, error: Exception) -> None:
-        """A fault of ours: from here on this direction is recorded as bytes."""
+    def failed(self, dir: Dir, data: bytes, t: int, error: Exception) -> None:
+        """A fault of ours, in recording what was read: from there on this direction is recorded as bytes."""
         self._on_fault(error)
         words = "" if self._redactor is not None else f": {error}"
         reason: str | None = f"the recorder failed: {type(error).__name__}{words}"
@@ -260,7 +260,10 @@ class ConnectionRecorder:
             except Exception as error:
                 self._on_fault(error)
 
-        self.inlet(dir).feed = feed
+        if dir == C2S:
+            self.c2s = Inlet(feed)
+        else:
+            self.s2c = Inlet(feed)
         feed(data, t)
 
     # --- while the standby relays ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from .control import Control
 from .dial import Dialler
 from .news import QUIET_SECONDS, Watcher
 from .poller import Poller
+from .quick import REMARK, quicken
 from .server import CannotListen, Relay
 from .settings import Settings
 from .stalls import stand_by, written
@@ -35,6 +36,7 @@ FAULTS_KEPT = 100  # kinds of trouble that are remembered to have been told
 def run(main: Callable[[Poller], Coroutine[Any, Any, None]]) -> None:
     """Run `main(poller)` on an event loop whose selector is that poller."""
     poller = Poller()
+    quicken(poller)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(poller)) as runner:
         # Python's development mode remarks on each step of over 0.1 s. Starting is one, and standard error is for trouble.
         runner.get_loop().slow_callback_duration = math.inf
@@ -83,6 +85,8 @@ async def serve(
         CannotStart: folder not writable, port taken.
     """
     prepare_folder(settings.folder)
+    if REMARK is not None:
+        watcher.trouble(REMARK)
     mode = settings.folder.stat().st_mode & 0o777
     if mode & 0o077:
         watcher.trouble(

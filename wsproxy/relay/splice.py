@@ -37,7 +37,6 @@ class Flow:
     """One direction of a splice."""
 
     __slots__ = (
-        "_inlet",
         "_sink",
         "_source",
         "dir",
@@ -55,7 +54,6 @@ class Flow:
     def __init__(self, splice: Splice, dir: Dir, src: End, dst: End) -> None:
         self.splice = splice
         self.recorder = splice.recorder
-        self._inlet = splice.recorder.inlet(dir)
         self._source = src.source
         self._sink = dst.sink
         self.dir = dir
@@ -82,13 +80,19 @@ class Flow:
         except AGAIN:
             return
         except OSError as error:
-            self.splice.reset(self, how(error))
+            self.source_failed(error)
             return
-        if not data:
-            self._source_ended()
-            return
+        if data:
+            self.take(data, now())
+        else:
+            self.source_ended()
+
+    # What `native` calls too: it stands for `ready` where a read is nothing but ordinary frames.
+
+    def take(self, data: bytes, t: int) -> None:
+        """Record what was read, and send it on."""
         self.held = data
-        self._inlet.feed(data, now())
+        (self.recorder.c2s if self.dir == C2S else self.recorder.s2c).feed(data, t)
         if self.held is None:
             return
         self.held = None
@@ -97,14 +101,25 @@ class Flow:
         except AGAIN:
             sent = 0
         except OSError:
+            sent = -1
+        if sent < len(data):
+            self.sent(data, sent)
+
+    def sent(self, data: bytes, sent: int) -> None:
+        """Not all that was recorded could be sent: as many bytes, or -1 where the receiver is gone."""
+        if sent < 0:
             self.receiver_gone(len(data))
             return
-        if sent < len(data):
-            self.pending = memoryview(data)[sent:]
-            self.stop_reading()
-            self.dst.update()
+        self.pending = memoryview(data)[sent:]
+        self.stop_reading()
+        self.dst.update()
 
-    def _source_ended(self) -> None:
+    def source_failed(self, error: OSError) -> None:
+        """Reading failed, for good."""
+        self.splice.reset(self, how(error))
+
+    def source_ended(self) -> None:
+        """The source will say no more."""
         self.stop_reading()
         if self.src.broken:
             self.splice.reset(self, "reset")

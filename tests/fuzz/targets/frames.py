@@ -1,4 +1,4 @@
-"""The relay's hot path: frames that are cut and packed in one go are the msgpack that the two steps make, whatever the reads were.
+"""The relay's hot path, in Python and in C: frames that are cut and packed in one go are the msgpack that the two steps make, whatever is read.
 
 The input is a script: a byte says how long the next read is (and bit 0 that 40 times as much follows), up to the end.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from wsproxy.recording.frame_packer import FramePacker
 from wsproxy.recording.whole_frames import WholeFramePacker
+from wsproxy.relay import quick
 from wsproxy.wire.events import C2S
 from wsproxy.wire.frames import FrameStream
 
@@ -27,14 +28,25 @@ def check(data: bytes) -> None:
         at += (head >> 1) + 1
         if part:
             expected: list[bytes] = []
+            was_between, frames = plain_cut.between, plain_cut.frames
             plain_packer.pack(plain_cut.feed(part, t), expected)
+            if quick.NATIVE and was_between:
+                in_c = quick.native.pack(part, packer._start, t)
+                assert in_c in ((0, b""), (plain_cut.frames - frames, b"".join(expected)))
+                assert in_c[0] or not _is_ordinary(part), "C leaves to Python what it should do"
             assert _packed(packer, cut, part, t) == b"".join(expected)
             assert (cut.frames, cut.between, cut.pending) == (plain_cut.frames, plain_cut.between, plain_cut.pending)
             assert packer.close == plain_packer.close
 
 
+def _is_ordinary(data: bytes) -> bool:
+    """Whether this is whole frames, and none is a close, long, or written in more bytes than its length needs."""
+    packer = WholeFramePacker(1, C2S, 0)
+    return len(data) < 1000 and packer.pack_whole(data, 0, [])[0] == len(data)
+
+
 def _packed(packer: WholeFramePacker, cut: FrameStream, data: bytes, t: int) -> bytes:
-    """What `Track.record` hands to the writer."""
+    """What `Track.feed` hands to the writer."""
     one = packer.pack_one(data, t) if cut.between and len(data) > 1 else None
     if one is not None:
         cut.frames += 1

@@ -1,0 +1,41 @@
+"""The hot path in C: see `native.c`. It may be missing; `quick` asks."""
+
+from collections.abc import Mapping
+
+SOURCE: str  # SHA-256 of the `native.c` that was built
+
+def prepare(classes: tuple[type, ...], first: tuple[bytes, ...], constants: tuple[bytes, ...]) -> None:
+    """What the C code has to know; before a `Server` is made. May be called again.
+
+    Args:
+        classes: whose slots it works on: Flow, End, ConnectionRecorder, Track, FrameStream, WholeFramePacker, Digest, Stream, RecordingWriter,
+            Disk.
+        first: of a frame's msgpack, what its first byte says (256).
+        constants: MASK, PLAIN_TO_8, PLAIN_TO_16, PAYLOAD8, PAYLOAD16 of `recording.frame_packer`.
+
+    Raises:
+        TypeError: a class lacks a slot.
+    """
+
+def pack(data: bytes, start: bytes, t: int, /) -> tuple[int, bytes]:
+    """How many frames `data` is, and their msgpack; (0, b"") where it may be anything else than whole, ordinary frames.
+
+    Args:
+        start: of the map, as the direction's packer has it.
+        t: nanoseconds since the recording's start.
+    """
+
+class Server:
+    """Serves spliced sockets: a `Flow` here, as far as it can be, and all else by its `ready`. All methods but `drop` are for the loop's thread.
+
+    Args:
+        read_size: bytes of one read at most.
+        epoll: the descriptor.
+        served: what serves a descriptor.
+    """
+
+    def __init__(self, read_size: int, epoll: int, served: Mapping[int, object]) -> None: ...
+    def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]:
+        """As `select.epoll.poll`, but what is in `served` is served, and what is returned is the rest."""
+    def drop(self) -> None:
+        """What the running `poll` has not served yet is told again."""

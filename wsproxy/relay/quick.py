@@ -1,0 +1,57 @@
+"""Whether the hot path is the one in C (`native`), and what that has to know of the Python code that it stands for.
+
+It is, where there was a C compiler when wsproxy was installed, unless WSPROXY_PUREPYTHON says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import partial
+from pathlib import Path
+
+from ..recording.disk import Disk
+from ..recording.frame_packer import FIRST, MASK, PAYLOAD8, PAYLOAD16, PLAIN_TO_8, PLAIN_TO_16
+from ..recording.whole_frames import WholeFramePacker
+from ..recording.writer import RecordingWriter
+from ..wire.frames import FrameStream
+from .digest import Digest
+from .ends import READ_SIZE, End
+from .lane import Track
+from .poller import Poller
+from .recorder import ConnectionRecorder
+from .splice import Flow
+from .stream import Stream
+
+try:
+    from . import native
+except ImportError:
+    native = None  # type: ignore[assignment]
+
+
+def _remark() -> str | None:
+    """Why the C code must not be used, where there is some."""
+    if native is None or os.environ.get("WSPROXY_PUREPYTHON"):
+        return None
+    source = Path(native.__file__).with_name("native.c")  # in an editable installation
+    if source.exists() and hashlib.sha256(source.read_bytes()).hexdigest() != native.SOURCE:
+        return f"{source} has changed since it was built, and is not used: install wsproxy anew, 'pip install -e .'"
+    return None
+
+
+REMARK = _remark()
+NATIVE = native is not None and REMARK is None and not os.environ.get("WSPROXY_PUREPYTHON")
+
+
+if NATIVE:
+    native.prepare(
+        (Flow, End, ConnectionRecorder, Track, FrameStream, WholeFramePacker, Digest, Stream, RecordingWriter, Disk),
+        FIRST,
+        (MASK, PLAIN_TO_8, PLAIN_TO_16, PAYLOAD8, PAYLOAD16),
+    )
+
+
+def quicken(poller: Poller) -> None:
+    """Let the C code serve what it can of this poller's sockets, if there is any."""
+    if NATIVE:
+        poller.quicken(partial(native.Server, READ_SIZE))
