@@ -268,6 +268,15 @@ def test_a_library_that_is_older_than_its_source_is_not_used(tmp_path: Path) -> 
     assert said.startswith("False ") and said.endswith("install wsproxy anew, 'pip install -e .'")
 
 
+@compiled
+def test_a_library_of_another_version_is_not_used(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "wsproxy", tmp_path / "wsproxy", ignore=shutil.ignore_patterns("__pycache__"))
+    module = tmp_path / "wsproxy" / "relay" / "ends.py"
+    module.write_text(module.read_text().replace('"fd"', '"_fd"').replace("self.fd", "self._fd"))
+    said = _says(tmp_path)
+    assert said.startswith("False ") and "'fd'" in said and said.endswith("is not used: install wsproxy anew")
+
+
 def _says(folder: Path, **environment: str) -> str:
     code = "from wsproxy.relay import quick; print(quick.NATIVE, quick.REMARK)"
     kept = {name: value for name, value in os.environ.items() if name != "WSPROXY_PUREPYTHON"}

@@ -30,25 +30,35 @@ except ImportError:
 
 
 def _remark() -> str | None:
-    """Why the C code must not be used, where there is some."""
-    if native is None or os.environ.get("WSPROXY_PUREPYTHON"):
-        return None
+    """Why the C code is there and must not be used, where that is so; it is prepared."""
     source = Path(native.__file__).with_name("native.c")  # in an editable installation
     if source.exists() and hashlib.sha256(source.read_bytes()).hexdigest() != native.SOURCE:
         return f"{source} has changed since it was built, and is not used: install wsproxy anew, 'pip install -e .'"
+    try:
+        native.prepare(
+            (
+                Flow,
+                End,
+                ConnectionRecorder,
+                Track,
+                FrameStream,
+                WholeFramePacker,
+                Digest,
+                Stream,
+                RecordingWriter,
+                Disk,
+            ),
+            FIRST,
+            (MASK, PLAIN_TO_8, PLAIN_TO_16, PAYLOAD8, PAYLOAD16),
+        )
+    except Exception as error:
+        return f"{native.__file__} is of another version ({error}), and is not used: install wsproxy anew"
     return None
 
 
-REMARK = _remark()
-NATIVE = native is not None and REMARK is None and not os.environ.get("WSPROXY_PUREPYTHON")
-
-
-if NATIVE:
-    native.prepare(
-        (Flow, End, ConnectionRecorder, Track, FrameStream, WholeFramePacker, Digest, Stream, RecordingWriter, Disk),
-        FIRST,
-        (MASK, PLAIN_TO_8, PLAIN_TO_16, PAYLOAD8, PAYLOAD16),
-    )
+_WANTED = native is not None and not os.environ.get("WSPROXY_PUREPYTHON")
+REMARK = _remark() if _WANTED else None
+NATIVE = _WANTED and REMARK is None
 
 
 def quicken(poller: Poller) -> None:
