@@ -133,12 +133,12 @@ unmask(unsigned char *to, const unsigned char *from, Py_ssize_t size, const unsi
     return to + size;
 }
 
-/* Packs `data`, `size` bytes, into `out`, PACKED bytes. Returns how many frames that is, 0 where it may be anything but whole, ordinary frames. */
+/* Packs `data`, `size` bytes, into `out`, `room` bytes. Returns how many frames that is, 0 where it may be anything but whole, ordinary frames. */
 static Py_ssize_t
-pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, unsigned char *out, Py_ssize_t *packed)
+pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, unsigned char *out, Py_ssize_t room, Py_ssize_t *packed)
 {
     Py_ssize_t at = 0, frames = 0;
-    unsigned char *to = out, *limit = out + PACKED;
+    unsigned char *to = out, *limit = out + room;
     while (at < size) {
         if (at + 2 > size || (data[at] & 15) == OP_CLOSE)
             return 0;
@@ -331,7 +331,7 @@ serve(Server *self, PyObject *flow)
     if (data == NULL)
         return FAILED;
     Span begin = {PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start)};
-    Py_ssize_t packed, frames = pack((unsigned char *)PyBytes_AS_STRING(data), got, begin, t - base, self->out, &packed);
+    Py_ssize_t packed, frames = pack((unsigned char *)PyBytes_AS_STRING(data), got, begin, t - base, self->out, PACKED, &packed);
     self->large = frames == 0 && got >= LARGE;
     if (frames == 0) {
         int told = tell_number(flow, take_name, data, t);
@@ -615,14 +615,15 @@ pack_alone(PyObject *Py_UNUSED(module), PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "y*y*L:pack", &data, &start, &t))
         return NULL;
     PyObject *result = NULL;
-    unsigned char *out = PyMem_Malloc(PACKED);
-    Py_ssize_t size = 0;
+    Py_ssize_t room = (data.len / 2 + 1) * (start.len + 2 * BETWEEN) + data.len, size = 0;
+    room = room > PACKED ? PACKED : room;
+    unsigned char *out = PyMem_Malloc(room);
     if (constants == NULL)
         PyErr_SetString(PyExc_RuntimeError, "prepare() comes first");
     else if (out == NULL)
         PyErr_NoMemory();
     else {
-        Py_ssize_t frames = pack(data.buf, data.len, (Span){start.buf, start.len}, t, out, &size);
+        Py_ssize_t frames = pack(data.buf, data.len, (Span){start.buf, start.len}, t, out, room, &size);
         result = Py_BuildValue("ny#", frames, (char *)out, size);
     }
     PyMem_Free(out);
