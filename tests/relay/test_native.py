@@ -34,7 +34,6 @@ from wsproxy.relay.rules import StreamRule
 from wsproxy.relay.splice import Splice
 from wsproxy.relay.streams import Streams
 from wsproxy.wire.events import Dir, Frame, Opaque
-from wsproxy.wire.events import End as EndOfDirection
 
 from .raw import frame
 from .relay_process import RelayProcess
@@ -234,22 +233,6 @@ def test_a_receiver_that_takes_a_part_or_nothing_gets_the_rest_later() -> None:
 @compiled
 def test_the_relay_says_which_it_is(relay: RelayProcess) -> None:
     assert relay.health()[1]["native"] is True
-
-
-@pytest.mark.parametrize("who", ["client", "server"])
-def test_a_reset_behind_frames_is_passed_on_behind_them(relay: RelayProcess, who: str) -> None:
-    client, server = relay.open_websocket("/stream/abc")
-    speaker, hearer = (client, server) if who == "client" else (server, client)
-    data = frame(b"x" * 300, mask=MASK if who == "client" else None)
-    for _ in range(10):
-        speaker.send(data)
-        hearer.read(len(data))
-    speaker.reset()
-    hearer.read_to_reset()
-    relay.stop()
-    ends = [event.how for event in relay.recording("abc").events() if isinstance(event, EndOfDirection)]
-    assert "reset" in ends
-    assert len(list(relay.recording("abc").frames())) == 10
 
 
 def test_without_the_library_or_by_choice_it_is_python(tmp_path: Path) -> None:

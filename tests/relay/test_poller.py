@@ -8,8 +8,12 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from wsproxy.relay import quick
 from wsproxy.relay.poller import READ, Poller
 
 
@@ -83,4 +87,32 @@ def test_an_alarm_that_goes_off_while_the_standby_relays_is_heard_once() -> None
         poller._alarm.set(0.001)
         poller.carry(5.0, lambda end, events: True)
         assert not select.select([poller._alarm.fd], [], [], 0)[0]
+    poller.close()
+
+
+@pytest.mark.parametrize(
+    "native", [False, pytest.param(True, marks=pytest.mark.skipif(not quick.NATIVE, reason="no C"))]
+)
+def test_what_the_standby_has_served_meanwhile_is_not_served_again(native: bool) -> None:
+    poller = Poller()
+    if native:
+        quick.quicken(poller)
+
+    def stuck(counter: Counter) -> None:
+        """While this one is served, the standby does a round."""
+        counter.end = SimpleNamespace(fd=counter.sock.fileno(), events=READ, sock=counter.sock)
+
+        def ready(events: int) -> None:
+            Counter.ready(counter, events)
+            poller.carry(0, lambda end, _: end.sock.recv(100) == b"x")  # type: ignore[attr-defined]
+
+        counter.ready = ready  # type: ignore[method-assign]
+
+    with served(poller) as (first, one), served(poller) as (second, other):
+        stuck(first)
+        stuck(second)
+        one.send(b"x")
+        other.send(b"x")
+        poller.select(0)
+        assert first.rounds + second.rounds == 1, "both were ready, and the standby has read what the other one had"
     poller.close()

@@ -87,7 +87,7 @@ class Flow:
         else:
             self.source_ended()
 
-    # What `native` calls too: it stands for `ready` where a read is nothing but ordinary frames.
+    # The parts of `ready` that `native`, which stands for it, leaves to Python.
 
     def take(self, data: bytes, t: int) -> None:
         """Record what was read, and send it on."""
