@@ -26,6 +26,7 @@ from tests.strict import LENIENT
 from tests.wire.strategies import cuts, frame_bytes, mutated
 from wsproxy.analysis.exactness import check
 from wsproxy.relay import quick
+from wsproxy.relay.digest import Digest
 from wsproxy.relay.ends import READ_SIZE, End
 from wsproxy.relay.lane import Track
 from wsproxy.relay.poller import Poller
@@ -204,30 +205,46 @@ def test_a_fault_in_recording_makes_the_direction_opaque_and_the_bytes_go_on() -
 
 
 @compiled
-def test_a_receiver_that_takes_a_part_or_nothing_gets_the_rest_later() -> None:
-    data = b"".join(frame(bytes([number]) * 50_000, mask=MASK) for number in range(100))
+def test_a_receiver_that_takes_a_part_or_nothing_gets_the_rest_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = frame(b"y" * 2000, mask=MASK) * 30
     with line() as (it, path):
-        it.client.setblocking(False)
-        sent = 0
-        for _ in range(1000):
-            try:
-                sent += it.client.send(data[sent : sent + 60_000])
-            except BlockingIOError:
-                pass
-            it.poller.select(0)
-        assert it.splice.c2s.pending, "the receiver takes more than it was meant to"
+        it.splice.c2s.dst.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         heard = b""
-        while len(heard) < len(data):
+        for _ in range(3):
+            with monkeypatch.context() as without:
+                without.setattr("wsproxy.relay.splice.Flow.take", None)
+                it.client.sendall(data)
+                it.poller.select(0)
+            assert it.splice.c2s.pending, "the receiver has taken more than it was meant to"
             heard += it.heard(it.server)
-            it.poller.select(0)
-            if sent < len(data):
-                try:
-                    sent += it.client.send(data[sent:])
-                except BlockingIOError:
-                    pass
-        assert heard == data
+            while it.splice.c2s.pending:
+                it.poller.select(0)
+                heard += it.heard(it.server)
+        assert heard == data * 3
         it.close()
         assert check(wsproxy.open(path).events()).problems == []
+
+
+@compiled
+def test_a_small_frame_is_digested_behind_the_large_one_before_it() -> None:
+    with line() as (it, path):
+        busy = Digest()
+        busy.add(bytes(64 << 20))  # what is large waits for this, on the digests' thread
+        for data in (frame(b"x" * 200_000, mask=MASK), frame(b"small", mask=MASK)):
+            assert it.says("c2s", data) == data
+        busy.hexdigest()
+        it.close()
+        assert check(wsproxy.open(path).events()).problems == []
+
+
+@compiled
+def test_a_flow_that_does_not_read_is_not_read() -> None:
+    with line() as (it, _):
+        flow = it.splice.c2s
+        flow.reading = False  # said by another one of the same round, after the kernel had told of its bytes
+        assert it.says("c2s", frame(b"later", mask=MASK)) == b""
+        flow.reading = True
+        assert it.says("c2s", b"") == frame(b"later", mask=MASK)
 
 
 @compiled
@@ -274,13 +291,14 @@ def _says(folder: Path, **environment: str) -> str:
 
 
 SANITIZED = """
+import pytest
 import tests.relay.test_native as stories
 from tests.fuzz.targets import frames
 from wsproxy.relay import quick
 
 assert quick.NATIVE, quick.REMARK
 stories.test_c_and_python_record_and_forward_the_same()
-stories.test_a_receiver_that_takes_a_part_or_nothing_gets_the_rest_later()
+stories.test_a_receiver_that_takes_a_part_or_nothing_gets_the_rest_later(pytest.MonkeyPatch())
 stories.test_a_fault_in_recording_makes_the_direction_opaque_and_the_bytes_go_on()
 for words in (b"\\x81\\x00", b"\\x82\\x80abcd", b"\\x81\\x7e\\x00\\x7e" + b"x" * 126):
     for size in (1, 2, 3, 20_000, 32_767, 65_535, 65_536):  # as many very short frames as a read holds, and one more byte
