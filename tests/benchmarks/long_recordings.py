@@ -7,12 +7,13 @@ kind; each gives the events of one chunk after the other. Totals and trailer hol
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from xxhash import xxh64
 
 from wsproxy.recording.events import DirTotals, Event, Header, Marker, Open, Totals, Trailer
 from wsproxy.recording.folder import file_name
@@ -191,7 +192,7 @@ def _record(path: Path, wire: Wire, said: Callable[[Wire], Iterable[Event]], end
         file.write(b"".join(batch))
         c2s, s2c = (passed[dir].totals() for dir in (C2S, S2C))
         file.write(pack_event(Totals(1, end, c2s, s2c), 0))
-        sums = (one._replace(sha256=hashlib.sha256(one.sha256.encode()).hexdigest()) for one in (c2s, s2c))
+        sums = (one._replace(digest=xxh64(one.digest.encode()).hexdigest()) for one in (c2s, s2c))
         file.write(pack_event(Trailer(end, events + 1, markers, 0, 1, *sums), 0))
 
 
@@ -200,14 +201,14 @@ class _Passed:
 
     def __init__(self) -> None:
         self._wire = Superseding()
-        self._sha = hashlib.sha256()
+        self._digest = xxh64()
         self._bytes = self._frames = 0
 
     def feed(self, event: Any) -> None:
         self._frames += isinstance(event, Frame)
         for part in self._wire.wire_bytes(event):
-            self._sha.update(part)
+            self._digest.update(part)
             self._bytes += len(part)
 
     def totals(self) -> DirTotals:
-        return DirTotals(self._bytes, self._frames, self._sha.hexdigest())
+        return DirTotals(self._bytes, self._frames, self._digest.hexdigest())

@@ -32,9 +32,7 @@ ASKED = 64 << 20  # bytes that the slow reader asks for
 BLOCK = 256 << 10
 SIPS = 1024  # bytes a second
 SLOW = "slow"
-BOUND = (
-    8 + 16
-) << 10  # KiB that the relay may grow by: on a busy machine 16 MiB wait for their digest, see `wsproxy.relay.digest`
+BOUND = 8 << 10  # KiB that the relay may grow by
 WORKLOAD = Workload("slow_reader", "paced beside a reader that does not read", 200, 200, rate=20)
 
 

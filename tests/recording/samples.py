@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
+from xxhash import xxh64
 
 from wsproxy.recording.events import DirTotals, Event, Gap, Header, Late, Link, Marker, Open, Totals, Trailer
 from wsproxy.recording.format import pack_event, pack_header
@@ -29,7 +29,7 @@ _raw = st.one_of(st.binary(max_size=40), st.sampled_from([b"x" * 255, b"y" * 256
 _words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 _some = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 _totals = st.builds(
-    DirTotals, _u64, _u64, st.binary(max_size=4).map(lambda raw: hashlib.sha256(raw).hexdigest()), st.just(0) | _u64
+    DirTotals, _u64, _u64, st.binary(max_size=4).map(lambda raw: xxh64(raw).hexdigest()), st.just(0) | _u64
 )
 data_values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
@@ -101,16 +101,16 @@ class Sums:
     """What the relay would count of the bytes that it reads."""
 
     def __init__(self) -> None:
-        self.sha = {C2S: hashlib.sha256(), S2C: hashlib.sha256()}
+        self.digest = {C2S: xxh64(), S2C: xxh64()}
         self.bytes = {C2S: 0, S2C: 0}
         self.frames = {C2S: 0, S2C: 0}
 
     def read(self, dir: Dir, data: bytes) -> None:
-        self.sha[dir].update(data)
+        self.digest[dir].update(data)
         self.bytes[dir] += len(data)
 
     def total(self, dir: Dir) -> DirTotals:
-        return DirTotals(self.bytes[dir], self.frames[dir], self.sha[dir].hexdigest())
+        return DirTotals(self.bytes[dir], self.frames[dir], self.digest[dir].hexdigest())
 
 
 def finished(conversations: dict[int, list[tuple[int, Dir, bytes | None]]]) -> list[Event]:
@@ -134,7 +134,7 @@ def finished(conversations: dict[int, list[tuple[int, Dir, bytes | None]]]) -> l
         DirTotals(
             sum(sums.bytes[dir] for sums in all_sums),
             sum(sums.frames[dir] for sums in all_sums),
-            hashlib.sha256("".join(sums.sha[dir].hexdigest() for sums in all_sums).encode()).hexdigest(),
+            xxh64("".join(sums.digest[dir].hexdigest() for sums in all_sums).encode()).hexdigest(),
         )
         for dir in (C2S, S2C)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from hypothesis import assume, given, settings
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from wsproxy.analysis.exactness import check
 from wsproxy.recording.events import Event, Gap, Late, Marker
+from wsproxy.recording.reader import Recording
 from wsproxy.wire.events import C2S, S2C, Body, Frame, Opaque, Part, Piece, Request, Response
 
 from .samples import NAMES, capture, finished
+
+OLD = Path(__file__).with_name("format-1.2.msgpack")  # as the relay wrote it
 
 WHOLE = {name: capture(name) for name in NAMES}
 WHOLE["in parts"] = finished(
@@ -159,3 +163,15 @@ def test_a_rewritten_host_that_is_not_the_one_that_was_forwarded_is_found() -> N
         forwarded = request._replace(raw=raw, host=host, sent=sent)
         problems = check([*events[:at], forwarded, *events[at + 1 :]]).problems
         assert any("not the one that was forwarded" in problem for problem in problems) == found
+
+
+def test_a_recording_of_format_1_is_proved_by_its_own_digests() -> None:
+    old = Recording(OLD)
+    assert (old.header.version, old.header.digest) == ((1, 2), "sha256")
+    result = check(old.events(), old.header.digest)
+    assert (result.problems, result.notes, result.finished) == ([], [], True)
+    assert [stretch.exact for stretch in result.stretches] == [True, True]
+    events = list(old.events())
+    at = next(n for n, event in enumerate(events) if isinstance(event, Frame))
+    events[at] = events[at]._replace(mask=b"zzzz")  # type: ignore[union-attr, call-arg]
+    assert check(events, old.header.digest).problems

@@ -72,7 +72,7 @@ def header_map(**changes: Any) -> dict[str, Any]:
     return {"kind": "header", "format": FORMAT, **HEADER._asdict()} | changes
 
 
-@pytest.mark.parametrize("version", [[2, 0], [3, 7], [2**63, 0]])
+@pytest.mark.parametrize("version", [[3, 0], [4, 7], [2**63, 0]])
 def test_a_newer_major_version_is_refused_and_the_message_says_what_to_do(tmp_path: Path, version: list[int]) -> None:
     (tmp_path / "r.msgpack").write_bytes(msgpack.packb(header_map(version=version)))
     with pytest.raises(RecordingError, match=rf"format version {version[0]}.{version[1]}.*upgrade"):
@@ -82,11 +82,11 @@ def test_a_newer_major_version_is_refused_and_the_message_says_what_to_do(tmp_pa
 def test_a_newer_minor_version_with_new_kinds_and_keys_is_read(tmp_path: Path) -> None:
     frame = msgpack.unpackb(pack_event(PLAIN, 0)) | {"color": "red", "nested": {"a": [1]}}
     new = {"kind": "hologram", "t": 3, "depth": 4}
-    raw = msgpack.packb(header_map(version=[1, 9], weather="fine")) + msgpack.packb(frame) + msgpack.packb(new)
+    raw = msgpack.packb(header_map(version=[2, 9], weather="fine")) + msgpack.packb(frame) + msgpack.packb(new)
     (tmp_path / "r.msgpack").write_bytes(raw)
     recording = Recording(tmp_path / "r.msgpack")
     assert list(recording.events()) == [PLAIN, Unknown("hologram", new)]
-    assert recording.header.version == (1, 9)
+    assert recording.header.version == (2, 9)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,8 @@ def test_a_newer_minor_version_with_new_kinds_and_keys_is_read(tmp_path: Path) -
         {"kind": "frame"},
         {"stream_id": 7},
         {"relay": b"x"},
+        {"digest": 7},
+        {"digest": "md5"},
     ],
 )
 def test_a_header_that_is_not_ours_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -26,7 +26,6 @@ from tests.strict import LENIENT
 from tests.wire.strategies import cuts, frame_bytes, mutated
 from wsproxy.analysis.exactness import check
 from wsproxy.relay import quick
-from wsproxy.relay.digest import Digest
 from wsproxy.relay.ends import READ_SIZE, End
 from wsproxy.relay.lane import Track
 from wsproxy.relay.poller import Poller
@@ -165,7 +164,7 @@ def line() -> Iterator[tuple[Line, Path]]:
 
 
 @compiled
-def test_a_read_of_ordinary_frames_is_served_without_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_of_ordinary_frames_and_parts_of_them_is_served_without_python(monkeypatch: pytest.MonkeyPatch) -> None:
     with line() as (it, path):
         with monkeypatch.context() as without:
             without.setattr("wsproxy.relay.splice.Flow.ready", None)
@@ -175,9 +174,15 @@ def test_a_read_of_ordinary_frames_is_served_without_python(monkeypatch: pytest.
                 assert it.says("c2s", data) == data
             down = frame(b"hi") + frame(b"", PING) + frame(b"y" * 60_000)
             assert it.says("s2c", down) == down
+            for dir, data in (
+                ("c2s", frame(b"z" * 300_000, mask=MASK)),
+                ("s2c", frame(b"z" * 100_000) + frame(b"end")),
+            ):
+                for part in (data[:20], data[20:99_999], data[99_999:]):
+                    assert it.says(dir, part) == part
         it.close()
         assert check(wsproxy.open(path).events()).problems == []
-        assert len(list(wsproxy.open(path).frames())) == 10
+        assert len(list(wsproxy.open(path).frames())) == 13
 
 
 @compiled
@@ -185,18 +190,18 @@ def test_a_fault_in_recording_makes_the_direction_opaque_and_the_bytes_go_on() -
     with line() as (it, path):
         track = it.splice.recorder.c2s
         assert isinstance(track, Track)
-        whole = track.digest.hash
+        whole = track.digest
 
         class FailsOnce:
             def update(self, data: bytes) -> None:
-                track.digest.hash = whole
+                track.digest = whole
                 raise ArithmeticError("no more numbers")
 
         for payload in (b"first", b"second", b"third"):
             data = frame(payload, mask=MASK)
             assert it.says("c2s", data) == data
             if payload == b"first":
-                track.digest.hash = FailsOnce()  # type: ignore[assignment]
+                track.digest = FailsOnce()  # type: ignore[assignment]
         assert [str(fault) for fault in it.faults] == ["no more numbers"]
         *_, first, second, third = wsproxy.open(path).events()
         assert isinstance(first, Frame) and isinstance(second, Opaque) and isinstance(third, Opaque)
@@ -221,18 +226,6 @@ def test_a_receiver_that_takes_a_part_or_nothing_gets_the_rest_later(monkeypatch
                 it.poller.select(0)
                 heard += it.heard(it.server)
         assert heard == data * 3
-        it.close()
-        assert check(wsproxy.open(path).events()).problems == []
-
-
-@compiled
-def test_a_small_frame_is_digested_behind_the_large_one_before_it() -> None:
-    with line() as (it, path):
-        busy = Digest()
-        busy.add(bytes(64 << 20))  # what is large waits for this, on the digests' thread
-        for data in (frame(b"x" * 200_000, mask=MASK), frame(b"small", mask=MASK)):
-            assert it.says("c2s", data) == data
-        busy.hexdigest()
         it.close()
         assert check(wsproxy.open(path).events()).problems == []
 
@@ -294,17 +287,21 @@ SANITIZED = """
 import pytest
 import tests.relay.test_native as stories
 from tests.fuzz.targets import frames
+from wsproxy.recording.whole_frames import WholeFramePacker
 from wsproxy.relay import quick
+from wsproxy.wire.frames import FrameStream
 
 assert quick.NATIVE, quick.REMARK
 stories.test_c_and_python_record_and_forward_the_same()
 stories.test_a_receiver_that_takes_a_part_or_nothing_gets_the_rest_later(pytest.MonkeyPatch())
 stories.test_a_fault_in_recording_makes_the_direction_opaque_and_the_bytes_go_on()
-for words in (b"\\x81\\x00", b"\\x82\\x80abcd", b"\\x81\\x7e\\x00\\x7e" + b"x" * 126):
-    for size in (1, 2, 3, 20_000, 32_767, 65_535, 65_536):  # as many very short frames as a read holds, and one more byte
-        quick.native.pack((words * size)[:size], b"start", -1)
+for words in (b"\\x81\\x00", b"\\x82\\x80abcd", b"\\x81\\x7e\\x00\\x7e" + b"x" * 126, b"\\x82\\x7f" + bytes(5) + b"\\x01\\x00\\x00" + b"x" * 65536):
+    for size in (1, 2, 3, 20_000, 32_767, 65_535, 65_536, 262_144):  # as many very short frames as a read holds, and one more byte
+        cut = FrameStream(1, "c2s")
+        for start in (b"start", WholeFramePacker(1, "c2s", 0)._start, b"s" * 200):
+            quick.native.pack((words * size)[:size], cut, start, -1)
 for size in range(300):
-    quick.native.pack(bytes(range(256))[size:] * 3, b"s" * 1000, 1 << 62)
+    quick.native.pack(bytes(range(256))[size:] * 3, FrameStream(1, "c2s"), b"s" * 1000, 1 << 62)
 """
 
 
@@ -341,15 +338,21 @@ def test_the_c_code_stays_within_bounds_says_the_compiler_s_own_check(tmp_path: 
 @compiled
 def test_a_library_that_is_given_nonsense_says_so() -> None:
     native = quick.native
-    ten = (int,) * 10
-    heads, five = (b"",) * 256, (b"",) * 5
-    for arguments in ((), (ten, heads), (ten[1:], heads, five), (ten, heads[1:], five), (ten, heads, (1,) * 5)):
+    nine = (int,) * 9
+    heads, constants = (b"",) * 256, (b"",) * 10
+    for arguments in (
+        (),
+        (nine, heads),
+        (nine[1:], heads, constants),
+        (nine, heads[1:], constants),
+        (nine, heads, (1,) * 10),
+    ):
         with pytest.raises((TypeError, AttributeError)):
             native.prepare(*arguments)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="is no slot"):
-        native.prepare((type("Flow", (), {"reading": True}), *ten[1:]), heads, five)
+        native.prepare((type("Flow", (), {"reading": True}), *nine[1:]), heads, constants)
     with pytest.raises(ValueError, match="too long"):
-        native.prepare(ten, heads, (b"x" * 60,) * 5)
+        native.prepare(nine, heads, (b"x" * 60,) * 10)
     server = native.Server(READ_SIZE, -1, {})
     with pytest.raises(OSError):
         server.poll(0, 10)

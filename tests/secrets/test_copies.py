@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 
 from wsproxy.analysis.exactness import check
+from wsproxy.recording.events import DIGEST_OF_1, VERSION
 from wsproxy.recording.messages import Message
 from wsproxy.recording.reader import Recording
 from wsproxy.recording.view import HttpBody, items
@@ -26,7 +27,7 @@ many = settings(max_examples=150, deadline=None)
 def copied(original: Path, name: str = "copy.msgpack") -> Path:
     recording = Recording(original)
     masker = Masker(numbered=True)
-    result = check(learn(recording, masker))
+    result = check(learn(recording, masker), recording.header.digest)
     wrong = {(stretch.conn, stretch.dir) for stretch in result.stretches if stretch.exact is False}
     return write_copy(recording, original.with_name(name), masker, wrong=wrong).path
 
@@ -149,3 +150,16 @@ def test_the_captures_of_the_real_pipeline_lose_their_keys_and_nothing_else(tmp_
         was = [m.json for m in Recording(original).messages() if m.opcode == 1]
         assert shown[1:] == was[1:]
         assert shown[0].keys() == was[0].keys() and shown[0]["data"].keys() == was[0]["data"].keys()
+
+
+def test_a_copy_of_a_recording_of_format_1_has_that_one_s_digests(tmp_path: Path) -> None:
+    original = tmp_path / "r.msgpack"
+    original.write_bytes((Path(__file__).parents[1] / "recording/format-1.2.msgpack").read_bytes())
+    copy = Recording(copied(original))
+    assert (copy.header.version, copy.header.digest) == (VERSION, DIGEST_OF_1)
+    result = check(copy.events(), DIGEST_OF_1)
+    assert result.problems == []
+    assert [(stretch.dir, stretch.exact, stretch.redacted) for stretch in result.stretches] == [
+        ("c2s", None, 1),
+        ("s2c", True, 0),
+    ]

@@ -8,7 +8,7 @@ Where events are redacted nobody can prove what went by, so the digest of such a
 proves that the recording is as it was when it was redacted. The wire bytes and frames that the redacted events stand for must add up all the
 same.
 
-Cost: SHA-256 of the wire bytes; memory of one event and one small state per connection.
+Cost: the digest of the wire bytes; memory of one event and one small state per connection.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..recording.events import DirTotals, Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
+from ..recording.digest import new_digest
+from ..recording.events import DIGEST, DirTotals, Event, Gap, Late, Marker, Open, Totals, Trailer, Unknown
 from ..wire.events import (
     C2S,
     DECODED,
@@ -46,7 +47,7 @@ class Stretch:
     dir: Dir
     bytes: int
     frames: int
-    sha256: str
+    digest: str
     relay: DirTotals | None
     omitted: int  # body bytes that were not kept, on request
     redacted: int = 0
@@ -61,7 +62,7 @@ class Stretch:
     @property
     def intact(self) -> bool:
         """Whether the events are those that the totals were made of."""
-        return (self.bytes, self.frames, self.sha256, self.redacted) == self.relay
+        return (self.bytes, self.frames, self.digest, self.redacted) == self.relay
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class Exactness:
     unknown: int = 0
     finished: bool = False
     redacted: dict[str, int] = field(default_factory=dict)  # how → events
+    digest: str = DIGEST  # the function
     stretches: list[Stretch] = field(default_factory=list)
     rewritten: int = 0  # request heads that went to the upstream with another Host, on request
     problems: list[str] = field(default_factory=list)
@@ -87,11 +89,11 @@ _HOW = {MASKED: "masked", DECODED: "stored decoded", WITHHELD: "withheld"}
 
 
 class _Rebuilt:
-    __slots__ = ("_note", "bytes", "frames", "omitted", "redacted", "sha", "wire")
+    __slots__ = ("_note", "bytes", "digest", "frames", "omitted", "redacted", "wire")
 
-    def __init__(self) -> None:
+    def __init__(self, digest: str) -> None:
         self.wire = Superseding()
-        self.sha = hashlib.sha256()
+        self.digest = new_digest(digest)
         self.bytes = self.frames = self.omitted = self.redacted = 0
         self._note: Redacted | None = None
 
@@ -109,21 +111,26 @@ class _Rebuilt:
             self.add(part, counted=note is None)
 
     def add(self, part: bytes, *, counted: bool) -> None:
-        self.sha.update(part)
+        self.digest.update(part)
         self.bytes += len(part) if counted else 0
 
 
-def check(events: Iterable[Event]) -> Exactness:
-    """Rebuild, hash and compare."""
-    result = Exactness()
+def check(events: Iterable[Event], digest: str = DIGEST) -> Exactness:
+    """Rebuild, hash and compare.
+
+    Args:
+        events: of a recording.
+        digest: what its header says of its digests.
+    """
+    result = Exactness(digest=digest)
     open_: dict[tuple[int, Dir], _Rebuilt] = {}
-    sums = {C2S: hashlib.sha256(), S2C: hashlib.sha256()}
+    sums = {C2S: new_digest(digest), S2C: new_digest(digest)}
     conns = 0
     for event in events:
         result.finished = isinstance(event, Trailer)
         if isinstance(event, Trailer):
             result.behind = None
-            _compare_trailer(result, event, conns, {dir: sha.hexdigest() for dir, sha in sums.items()})
+            _compare_trailer(result, event, conns, {dir: one.hexdigest() for dir, one in sums.items()})
             continue
         result.events += 1
         if isinstance(event, Marker):
@@ -143,13 +150,15 @@ def check(events: Iterable[Event]) -> Exactness:
         elif isinstance(event, Totals):
             conns += 1
             for dir, totals in ((C2S, event.c2s), (S2C, event.s2c)):
-                result.stretches.append(_stretch(event.conn, dir, open_.pop((event.conn, dir), _Rebuilt()), totals))
-                sums[dir].update(totals.sha256.encode())
+                result.stretches.append(
+                    _stretch(event.conn, dir, open_.pop((event.conn, dir), _Rebuilt(digest)), totals)
+                )
+                sums[dir].update(totals.digest.encode())
         elif not isinstance(event, Open):
             key = (event.conn, event.dir)
             rebuilt = open_.get(key)
             if rebuilt is None:
-                rebuilt = open_[key] = _Rebuilt()
+                rebuilt = open_[key] = _Rebuilt(digest)
             rebuilt.feed(event)
             if isinstance(event, Redacted):
                 result.redacted[event.how] = result.redacted.get(event.how, 0) + 1
@@ -164,7 +173,7 @@ def check(events: Iterable[Event]) -> Exactness:
 def _stretch(conn: int, dir: Dir, rebuilt: _Rebuilt, totals: DirTotals | None) -> Stretch:
     rebuilt.add(rebuilt.wire.rest(), counted=True)
     return Stretch(
-        conn, dir, rebuilt.bytes, rebuilt.frames, rebuilt.sha.hexdigest(), totals, rebuilt.omitted, rebuilt.redacted
+        conn, dir, rebuilt.bytes, rebuilt.frames, rebuilt.digest.hexdigest(), totals, rebuilt.omitted, rebuilt.redacted
     )
 
 
@@ -185,7 +194,7 @@ def _compare_trailer(result: Exactness, trailer: Trailer, conns: int, digests: d
             f"the trailer counts {trailer.events:,} events, {trailer.markers:,} markers and {trailer.conns:,} connections; "
             f"here are {result.events + lost:,}, {result.markers:,} and {conns:,}"
         )
-    elif not lost and (trailer.c2s.sha256, trailer.s2c.sha256) != (digests[C2S], digests[S2C]):
+    elif not lost and (trailer.c2s.digest, trailer.s2c.digest) != (digests[C2S], digests[S2C]):
         result.problems.append("the trailer's digests are not those of the connections: a totals event was changed")
 
 
@@ -238,7 +247,7 @@ def _differs(where: str, stretch: Stretch) -> str:
     if stretch.redacted != stretch.relay.redacted:
         return f"{where}: {stretch.redacted:,} redacted events, there were {stretch.relay.redacted:,}"
     if stretch.redacted:
-        return f"{where}: the redacted events were changed after they were written (SHA-256 differs)"
+        return f"{where}: the redacted events were changed after they were written (the digest differs)"
     if stretch.frames != stretch.relay.frames:
         return f"{where}: {stretch.frames:,} frames, the relay counted {stretch.relay.frames:,}"
-    return f"{where}: the bytes rebuilt from the events are not those that went by (SHA-256 differs)"
+    return f"{where}: the bytes rebuilt from the events are not those that went by (the digest differs)"

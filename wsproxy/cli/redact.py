@@ -47,7 +47,7 @@ def command(recs: tuple[str, ...], goal: str, force: bool, folder: str, as_json:
         _make_folder(into)
     screen = Screen()
     status = 0
-    checked = [(recording, check(learn(recording, masker))) for recording in recordings]
+    checked = [(recording, check(learn(recording, masker), recording.header.digest)) for recording in recordings]
     for recording, result in checked:
         wrong = {(stretch.conn, stretch.dir) for stretch in result.stretches if stretch.exact is False}
         place = into / copy_name(recording, masker) if several else into

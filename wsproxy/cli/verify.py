@@ -46,7 +46,7 @@ def _verify(recs: tuple[str, ...], folder: str, progress: Progress, *, as_json: 
     for rec in recs:
         try:
             recording = progress.watch(open_recording(rec, folder))
-            result = check(recording.events())
+            result = check(recording.events(), recording.header.digest)
         except RecordingError as error:
             if len(recs) == 1:
                 raise click.ClickException(str(error)) from None

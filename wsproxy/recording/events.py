@@ -6,11 +6,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ..wire.events import WireEvent
 
-VERSION = (1, 2)  # of the format, `recordings/FORMAT.md`
+VERSION = (2, 0)  # of the format, `recordings/FORMAT.md`
+DIGEST = "xxh64"  # what is recorded now has digests of this kind
+DIGEST_OF_1 = "sha256"  # format 1 had these
 
 
 class Header(NamedTuple):
-    """The first map of a recording. `stream_id` is None in the recording of exchanges that carry none; `redacted`: its secrets are masked."""
+    """The first map of a recording. `stream_id` is None in the recording of exchanges that carry none; `redacted`: its secrets are masked;
+    `digest` names the function of the digests in it."""
 
     stream_id: str | None
     start_wall_ns: int
@@ -21,6 +24,7 @@ class Header(NamedTuple):
     upstream: str
     version: tuple[int, int] = VERSION
     redacted: bool = False
+    digest: str = DIGEST
 
 
 class Open(NamedTuple):
@@ -68,14 +72,14 @@ class Late(NamedTuple):
 
 
 class DirTotals(NamedTuple):
-    """What passed in one direction of one connection: wire bytes, frames, and the SHA-256 of the bytes in hex.
+    """What passed in one direction of one connection: wire bytes, frames, and the digest of the bytes in hex (the header names its function).
 
     Where `redacted` counts events, the digest is of the bytes that the events rebuild to as they stand here.
     """
 
     bytes: int
     frames: int
-    sha256: str
+    digest: str
     redacted: int = 0
 
 
@@ -103,7 +107,7 @@ class Totals(NamedTuple):
 class Trailer(NamedTuple):
     """The last map of a finished section: what the whole file should hold.
 
-    `events` counts all events before it but header and trailers; `c2s` and `s2c` add up the `Totals` events, their `sha256` is the
+    `events` counts all events before it but header and trailers; `c2s` and `s2c` add up the `Totals` events, their `digest` is the
     digest of the hexadecimal digests of these, in their order.
     """
 

@@ -29,7 +29,22 @@ from ..wire.events import (
     Request,
     Response,
 )
-from .events import VERSION, DirTotals, Event, Gap, Header, Late, Link, Marker, Open, Totals, Trailer, Unknown
+from .events import (
+    DIGEST,
+    DIGEST_OF_1,
+    VERSION,
+    DirTotals,
+    Event,
+    Gap,
+    Header,
+    Late,
+    Link,
+    Marker,
+    Open,
+    Totals,
+    Trailer,
+    Unknown,
+)
 from .frame_packer import FramePacker
 from .marker_packer import marker_heads, marker_tail, pack_timed, pack_untimed
 
@@ -195,7 +210,9 @@ def _marker(m: dict[str, Any]) -> Marker:
 
 
 def _dir_totals(m: dict[str, Any]) -> DirTotals:
-    return DirTotals(_int(m, "bytes"), _int(m, "frames"), _str(m, "sha256"), _count(m, "redacted"))
+    return DirTotals(
+        _int(m, "bytes"), _int(m, "frames"), _str(m, "digest" if "digest" in m else "sha256"), _count(m, "redacted")
+    )
 
 
 def _link(m: dict[str, Any], name: str) -> Link | None:
@@ -295,9 +312,12 @@ def read_header(m: Any) -> Header:
             "upgrade with 'pip install -U wsproxy'"
         )
     try:
+        digest = DIGEST_OF_1 if version[0] < 2 else _str(m, "digest")
+        if digest not in (DIGEST, DIGEST_OF_1):
+            raise FormatError(f"its digests are of a kind that nobody knows here: {digest!r}")
         return Header(
             _opt_str(m, "stream_id"), _int(m, "start_wall_ns"), _int(m, "start_mono_ns"), _str(m, "boot_id"),
-            _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]), bool(m.get("redacted")),
+            _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]), bool(m.get("redacted")), digest,
         )  # fmt: skip
     except KeyError as missing:
         raise FormatError(f"a header without {missing}") from None

@@ -18,28 +18,29 @@ _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
 
 _INT64 = b"\xd3"
 _TIME = struct.Struct(">q")
-MASK, _NO_MASK, _PAYLOAD = _pack("mask") + b"\xc4\x04", _pack("mask") + _pack(None), _pack("payload")
-_PLAIN = _NO_MASK + _PAYLOAD
+MASK, _NO_MASK, PAYLOAD = _pack("mask") + b"\xc4\x04", _pack("mask") + _pack(None), _pack("payload")
+PLAIN = _NO_MASK + PAYLOAD
 _BIN8, _BIN16, _BIN32 = b"\xc4", b"\xc5", b"\xc6"
 # Everything of a frame's map that changes from frame to frame, up to the payload: time, mask, payload's length. One pack call
 # instead of six appends: 0.4 µs less per frame.
-PAYLOAD8, PAYLOAD16, _PAYLOAD32 = _PAYLOAD + _BIN8, _PAYLOAD + _BIN16, _PAYLOAD + _BIN32
+PAYLOAD8, PAYLOAD16, _PAYLOAD32 = PAYLOAD + _BIN8, PAYLOAD + _BIN16, PAYLOAD + _BIN32
 MASKED8 = struct.Struct(f">q{len(MASK)}s4s{len(PAYLOAD8)}sB").pack
 MASKED16 = struct.Struct(f">q{len(MASK)}s4s{len(PAYLOAD16)}sH").pack
 _MASKED32 = struct.Struct(f">q{len(MASK)}s4s{len(_PAYLOAD32)}sI").pack
-PLAIN_TO_8, PLAIN_TO_16, _PLAIN_TO_32 = _PLAIN + _BIN8, _PLAIN + _BIN16, _PLAIN + _BIN32
+PLAIN_TO_8, PLAIN_TO_16, _PLAIN_TO_32 = PLAIN + _BIN8, PLAIN + _BIN16, PLAIN + _BIN32
 PLAIN8 = struct.Struct(f">q{len(PLAIN_TO_8)}sB").pack
 PLAIN16 = struct.Struct(f">q{len(PLAIN_TO_16)}sH").pack
 _PLAIN32 = struct.Struct(f">q{len(_PLAIN_TO_32)}sI").pack
 
-_FRAME, _ODD_FRAME, _PART, _PIECE = (
+FRAME, ODD_FRAME, PART, _PIECE = (
     bytes((0x80 | keys,)) + _pack("kind") + _pack(kind)
     for kind, keys in (("frame", 9), ("frame", 11), ("part", 6), ("piece", 6))
 )
-_TIME_NEXT = _pack("t") + _INT64
+TIME_NEXT = _pack("t") + _INT64
+OFFSET, LENGTH, FORM = _pack("offset"), _pack("length"), _pack("form")
 # What a first byte says, and the key of the time that follows: one table for all, where a cache in each packer cost a connection 700 bytes.
 FIRST = tuple(
-    _pack("fin") + _pack(b0 >= 0x80) + _pack("rsv") + _pack(b0 >> 4 & 7) + _pack("opcode") + _pack(b0 & 15) + _TIME_NEXT
+    _pack("fin") + _pack(b0 >= 0x80) + _pack("rsv") + _pack(b0 >> 4 & 7) + _pack("opcode") + _pack(b0 & 15) + TIME_NEXT
     for b0 in range(256)
 )
 
@@ -55,7 +56,7 @@ class FramePacker:
 
     def __init__(self, conn: int, dir: Dir, base: int) -> None:
         self._base = base
-        self._start = _FRAME + _pack("conn") + _pack(conn) + _pack("dir") + _pack(dir)
+        self._start = FRAME + _pack("conn") + _pack(conn) + _pack("dir") + _pack(dir)
         self.close: Frame | None = None  # the first close frame that came by
 
     def pack(self, events: list[WireEvent], out: list[bytes]) -> None:
@@ -67,22 +68,22 @@ class FramePacker:
                 size = len(payload)
                 middle = self._middle(t - base, mask, size)
                 if size != length or form != (7 if length < 126 else 16 if length < 65536 else 64):
-                    out += (self._of(_ODD_FRAME), FIRST[b0], middle, payload)
-                    out.append(_pack("length") + _pack(length) + _pack("form") + _pack(form))
+                    out += (self._of(ODD_FRAME), FIRST[b0], middle, payload)
+                    out.append(LENGTH + _pack(length) + FORM + _pack(form))
                 else:
                     out += (self._start, FIRST[b0], middle, payload)
                 if b0 & 15 == OP_CLOSE and self.close is None:
                     self.close = event
             elif type(event) is Part:
-                middle = _TIME_NEXT + _TIME.pack(event.t - base) + _pack("offset") + _pack(event.offset)
-                out += (self._of(_PART), middle + _PAYLOAD + _bin_head(len(event.payload)), event.payload)
+                middle = TIME_NEXT + _TIME.pack(event.t - base) + OFFSET + _pack(event.offset)
+                out += (self._of(PART), middle + PAYLOAD + _bin_head(len(event.payload)), event.payload)
             elif type(event) is Piece:  # pragma: no branch - nothing else comes here
-                middle = _TIME_NEXT + _TIME.pack(event.t - base) + _pack("exchange") + _pack(event.exchange)
+                middle = TIME_NEXT + _TIME.pack(event.t - base) + _pack("exchange") + _pack(event.exchange)
                 out += (self._of(_PIECE), middle + _pack("raw") + _pack(event.raw))
 
     def _of(self, kind: bytes) -> bytes:
         """The start of a map of another kind."""
-        return kind + self._start[len(_FRAME) :]
+        return kind + self._start[len(FRAME) :]
 
     @staticmethod
     def _middle(t: int, mask: bytes | None, size: int) -> bytes:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ..recording.digest import new_digest
 from ..recording.events import DirTotals
 from ..recording.file import JOIN_BELOW
 from ..recording.format import pack_event
 from ..recording.whole_frames import WholeFramePacker
 from ..wire.events import C2S, S2C, Body, Dir, Frame, Part, Piece, Redacted, Superseding, WireEvent
 from ..wire.frames import FrameStream
-from .digest import LARGE, Digest
 
 if TYPE_CHECKING:
     from .stream import Stream
@@ -82,7 +82,7 @@ class Track:
         self.packer = WholeFramePacker(conn, dir, stream.writer.header.start_mono_ns)
         self.bytes = 0
         self.redacted = 0
-        self.digest = Digest()
+        self.digest = new_digest()
         self._counts: _Counts | None = _Counts()  # while events are counted
         self._cut: FrameStream  # what cuts reads, while these are
         self._recorder: Recorder
@@ -132,11 +132,7 @@ class Track:
             else:
                 out, count = self._cut_up(cut, data, t)
             self.bytes += size
-            digest = self.digest
-            if size >= LARGE or digest.lagging:
-                digest.add(data)
-            else:
-                digest.hash.update(data)
+            self.digest.update(data)
             stream = self._stream
             stream.events += count
             if one is not None:
@@ -180,7 +176,7 @@ class Track:
             counts.frames += counts.note.frames
             counts.note = None
             for part in counts.rebuilding.wire_bytes(kept):
-                self.digest.add(part)
+                self.digest.update(part)
         else:
             counts.frames += isinstance(event, Frame)
             for part in counts.rebuilding.wire_bytes(event):
@@ -192,7 +188,7 @@ class Track:
     def add(self, data: bytes) -> None:
         """Count bytes."""
         self.bytes += len(data)
-        self.digest.add(data)
+        self.digest.update(data)
 
     def _trim(self, counts: _Counts, body: Body) -> Body:
         """Keep a body up to the limit, count the rest."""

@@ -1,8 +1,8 @@
-/* The hot path of the relay, for reads that are whole, ordinary frames and nothing else.
+/* The hot path of the relay, for reads that are ordinary frames, or parts of such, and nothing else.
 
 Strategy: what a frame needs is done here in one go: `epoll_wait`, `recv`, cut, unmask, pack, `write`, `send`. It is done on the slots of the very
 objects that the Python code works on, so both can take turns at any read and nothing is kept here. Whatever is not a matter of course (the handshake,
-HTTP, a frame that is not whole or is long, a close, a full disk, a receiver that does not take all, an end, an error, a layer such as TLS) is handed to
+HTTP, half a head, a close, a full disk, a receiver that does not take all, an end, an error, a layer such as TLS) is handed to
 Python, before anything was done or with what was done. So this file is an optimization and no more: each step says whose Python it stands for, and
 without it (no C compiler where wsproxy is installed, or WSPROXY_PUREPYTHON=1) the relay does the same, only slower.
 
@@ -33,14 +33,14 @@ works with the Python code alone, so the buffers here stay as they are until the
 
 #define ROUNDS 1000               /* that one call waits for, if it may for ever and nothing is Python's */
 #define AT_ONCE 64                /* ready descriptors that one call can tell of, at most */
-#define LARGE (64 * 1024)         /* bytes of a read from which on it is digested elsewhere, and is probably a part of something */
+#define LARGE (64 * 1024)         /* bytes of a read from which on the next one is probably as large */
 #define PACKED (512 * 1024)       /* room for a read's msgpack; very many very short frames have no room and go to Python */
-#define BETWEEN 64                /* bytes of a frame's msgpack that are neither of its direction's start, nor of its first byte's, nor payload */
+#define BETWEEN 128               /* bytes of an event's msgpack that are neither of its direction's start, nor of its first byte's, nor payload */
 #define OP_CLOSE 8
 
 /* --- slots of Python's objects ---------------------------------------------------------------------------------------- */
 
-enum { FLOW, END, RECORDER, TRACK, CUT, PACKER, DIGEST, STREAM, WRITER, DISK, CLASSES };
+enum { FLOW, END, RECORDER, TRACK, CUT, PACKER, STREAM, WRITER, DISK, CLASSES };
 
 typedef struct {
     const char *name;
@@ -50,8 +50,8 @@ typedef struct {
 
 enum {
     F_READING, F_DIR, F_RECORDER, F_HELD, F_SRC, F_DST, E_FD, R_C2S, R_S2C,
-    T_CUT, T_PACKER, T_BYTES, T_DIGEST, T_STREAM, T_WRITER, C_BETWEEN, C_FRAMES, P_BASE, P_START,
-    D_HASH, D_LAGGING, S_EVENTS, W_DIRECT, W_SIZE, W_DISK, K_CALL, K_INLINE, K_TAKEN, SLOTS
+    T_CUT, T_PACKER, T_BYTES, T_DIGEST, T_STREAM, T_WRITER, C_BETWEEN, C_FRAMES, C_HEAD, C_LENGTH, C_OFFSET, C_MASK, P_BASE, P_START,
+    S_EVENTS, W_DIRECT, W_SIZE, W_DISK, K_CALL, K_INLINE, K_TAKEN, SLOTS
 };
 
 static Slot slots[SLOTS] = {
@@ -59,7 +59,8 @@ static Slot slots[SLOTS] = {
     [F_SRC] = {"src", FLOW}, [F_DST] = {"dst", FLOW}, [E_FD] = {"fd", END}, [R_C2S] = {"c2s", RECORDER}, [R_S2C] = {"s2c", RECORDER},
     [T_CUT] = {"_cut", TRACK}, [T_PACKER] = {"packer", TRACK}, [T_BYTES] = {"bytes", TRACK}, [T_DIGEST] = {"digest", TRACK},
     [T_STREAM] = {"_stream", TRACK}, [T_WRITER] = {"_writer", TRACK}, [C_BETWEEN] = {"between", CUT}, [C_FRAMES] = {"frames", CUT},
-    [P_BASE] = {"_base", PACKER}, [P_START] = {"_start", PACKER}, [D_HASH] = {"hash", DIGEST}, [D_LAGGING] = {"lagging", DIGEST},
+    [C_HEAD] = {"_head", CUT}, [C_LENGTH] = {"_length", CUT}, [C_OFFSET] = {"_offset", CUT}, [C_MASK] = {"_mask", CUT},
+    [P_BASE] = {"_base", PACKER}, [P_START] = {"_start", PACKER},
     [S_EVENTS] = {"events", STREAM}, [W_DIRECT] = {"_direct", WRITER}, [W_SIZE] = {"size", WRITER}, [W_DISK] = {"disk", WRITER},
     [K_CALL] = {"call", DISK}, [K_INLINE] = {"inline", DISK}, [K_TAKEN] = {"taken", DISK},
 };
@@ -73,8 +74,8 @@ typedef struct {
 static PyTypeObject *classes[CLASSES];
 static PyObject *constants;          /* keeps what the spans point to */
 static Span first[256];              /* of a frame's map, by its first byte: up to the time */
-static Span mask8, plain8, plain16, payload8, payload16;
-static PyObject *take_name, *ended_name, *failed_name, *sent_name, *append_name, *wrote_name, *update_name, *add_name, *ready_name;
+static Span mask_key, plain_keys, payload_key, frame_kind, odd_kind, part_kind, time_next, offset_key, length_key, form_key;
+static PyObject *take_name, *ended_name, *failed_name, *sent_name, *append_name, *wrote_name, *update_name, *ready_name;
 
 #define SLOT(object, slot) (*(PyObject **)((char *)(object) + slots[slot].at))
 
@@ -107,7 +108,14 @@ part(PyObject *object, int slot, int class)
     return found != NULL && Py_TYPE(found) == classes[class] ? found : NULL;
 }
 
-/* --- frames to msgpack: WholeFramePacker.pack_one and pack_whole -------------------------------------------------------- */
+/* --- frames to msgpack: FrameStream.feed and FramePacker.pack in one -------------------------------------------------- */
+
+/* What a FrameStream knows of the frame that is open; none is where `offset` is `length`. */
+typedef struct {
+    uint64_t length, offset;
+    int masked;
+    unsigned char mask[4];
+} Open;
 
 static unsigned char *
 put(unsigned char *to, Span what)
@@ -117,8 +125,32 @@ put(unsigned char *to, Span what)
 }
 
 static unsigned char *
-unmask(unsigned char *to, const unsigned char *from, Py_ssize_t size, const unsigned char *mask)
+put_number(unsigned char *to, uint64_t number, int bytes)
 {
+    for (int shift = 8 * bytes - 8; shift >= 0; shift -= 8)
+        *to++ = (unsigned char)(number >> shift);
+    return to;
+}
+
+/* As msgpack has it. */
+static unsigned char *
+put_unsigned(unsigned char *to, uint64_t number)
+{
+    if (number < 0x80)
+        return put_number(to, number, 1);
+    int size = number < 0x100 ? 0 : number < 0x10000 ? 1 : number >> 32 == 0 ? 2 : 3; /* the logarithm of its bytes */
+    *to++ = (unsigned char)(0xcc + size);
+    return put_number(to, number, 1 << size);
+}
+
+static unsigned char *
+put_payload(unsigned char *to, const unsigned char *from, Py_ssize_t size, const unsigned char *mask) /* `mask` is NULL where there is none */
+{
+    int log = size < 0x100 ? 0 : size < 0x10000 ? 1 : 2;
+    *to++ = (unsigned char)(0xc4 + log);
+    to = put_number(to, (uint64_t)size, 1 << log);
+    if (mask == NULL)
+        return put(to, (Span){(const char *)from, size});
     uint32_t once;
     memcpy(&once, mask, 4);
     uint64_t twice = (uint64_t)once << 32 | once, eight;
@@ -133,53 +165,74 @@ unmask(unsigned char *to, const unsigned char *from, Py_ssize_t size, const unsi
     return to + size;
 }
 
-/* Packs `data`, `size` bytes, into `out`, `room` bytes. Returns how many frames that is, 0 where it may be anything but whole, ordinary frames. */
+/* Packs `data`, `size` bytes, into `out`, `room` bytes. Returns how many events that is, `begun` frames among them, and in `open` what is open then; 0
+   where it may hold anything but ordinary frames and parts of them, and then `open` is not to be used. */
 static Py_ssize_t
-pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, unsigned char *out, Py_ssize_t room, Py_ssize_t *packed)
+pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, Open *open, unsigned char *out, Py_ssize_t room, Py_ssize_t *begun,
+     Py_ssize_t *packed)
 {
-    Py_ssize_t at = 0, frames = 0;
+    Span rest = {start.at + frame_kind.size, start.size - frame_kind.size}; /* of a map's start, behind its kind */
+    Py_ssize_t at = 0, frames = 0, parts = 0;
     unsigned char *to = out, *limit = out + room;
+    if (rest.size < 0)
+        return 0;
+    if (open->offset < open->length && size > 0) {
+        uint64_t left = open->length - open->offset;
+        at = left < (uint64_t)size ? (Py_ssize_t)left : size;
+        if (limit - to < start.size + BETWEEN + at)
+            return 0;
+        unsigned char mask[4];
+        for (int i = 0; i < 4; i++)
+            mask[i] = open->mask[(open->offset + i) & 3];
+        to = put_number(put(put(put(to, part_kind), rest), time_next), (uint64_t)t, 8);
+        to = put_unsigned(put(to, offset_key), open->offset);
+        to = put_payload(put(to, payload_key), data, at, open->masked ? mask : NULL);
+        open->offset += at;
+        if (open->offset == open->length)
+            open->offset = open->length = 0;
+        parts++;
+    }
     while (at < size) {
         if (at + 2 > size || (data[at] & 15) == OP_CLOSE)
             return 0;
         Span head = first[data[at]];
-        int masked = data[at + 1] & 0x80;
-        Py_ssize_t length = data[at + 1] & 0x7F;
+        int masked = data[at + 1] & 0x80, form = data[at + 1] & 0x7F, wide = form < 126 ? 0 : form == 126 ? 2 : 8;
+        uint64_t length = wide ? 0 : form;
         at += 2;
-        if (length == 126) {
-            if (at + 2 > size)
-                return 0;
-            length = data[at] << 8 | data[at + 1];
-            at += 2;
-            if (length < 126)
-                return 0;
-        } else if (length == 127)
+        if (at + wide + (masked ? 4 : 0) > size)
             return 0;
-        const unsigned char *mask = data + at;
+        for (int i = 0; i < wide; i++)
+            length = length << 8 | data[at++];
+        if (wide && length < (wide == 2 ? 126 : 0x10000))
+            return 0; /* in more bytes than it needs */
+        const unsigned char *mask = masked ? data + at : NULL;
         at += masked ? 4 : 0;
-        if (at + length > size || limit - to < start.size + head.size + BETWEEN + length)
+        Py_ssize_t here = length < (uint64_t)(size - at) ? (Py_ssize_t)length : size - at;
+        int whole = (uint64_t)here == length;
+        if (limit - to < start.size + head.size + BETWEEN + here)
             return 0;
-        to = put(put(to, start), head);
-        for (int shift = 56; shift >= 0; shift -= 8)
-            *to++ = (unsigned char)((uint64_t)t >> shift);
+        to = whole ? put(to, start) : put(put(to, odd_kind), rest);
+        to = put_number(put(to, head), (uint64_t)t, 8);
         if (masked) {
-            to = put(to, mask8);
+            to = put(to, mask_key);
             memcpy(to, mask, 4);
-            to = put(to + 4, length < 0x100 ? payload8 : payload16);
+            to = put(to + 4, payload_key);
         } else
-            to = put(to, length < 0x100 ? plain8 : plain16);
-        if (length >= 0x100)
-            *to++ = (unsigned char)(length >> 8);
-        *to++ = (unsigned char)length;
-        if (masked)
-            to = unmask(to, data + at, length, mask);
-        else
-            to = put(to, (Span){(const char *)data + at, length});
-        at += length;
+            to = put(to, plain_keys);
+        to = put_payload(to, data + at, here, mask);
+        at += here;
         frames++;
+        if (!whole) {
+            to = put_unsigned(put(to, length_key), length);
+            to = put_unsigned(put(to, form_key), wide ? 8 * wide : 7);
+            *open = (Open){.length = length, .offset = here, .masked = masked};
+            if (masked)
+                memcpy(open->mask, mask, 4);
+        }
     }
+    *begun = frames;
     *packed = to - out;
-    return frames;
+    return frames + parts;
 }
 
 /* --- one read ----------------------------------------------------------------------------------------------------------- */
@@ -187,7 +240,7 @@ pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, unsigned
 typedef struct {
     PyObject_HEAD
     int epoll;
-    int large;   /* the last read was, and was left to Python: the next one probably too, so it is read to where its bytes can stay */
+    int large;   /* the last read was: the next one probably too, so it is read to where its bytes can stay */
     int dropped; /* the standby has been at work: what was ready then is told again */
     PyObject *served;
     PyObject *none; /* an empty list */
@@ -264,22 +317,62 @@ append(PyObject *writer, PyObject *disk, const unsigned char *packed, Py_ssize_t
     return tell_writer(writer, wrote_name, done < 0 ? 0 : done, packed, size, events, wire, t);
 }
 
-/* Track.feed of `data`, which is `frames` frames; their msgpack stands in `out`. */
+/* The open frame of a FrameStream. 0 if there is something else in its way: half a head. */
 static int
-record_frames(PyObject *track, PyObject *writer, PyObject *disk, PyObject *data, Py_ssize_t frames, const unsigned char *packed, Py_ssize_t size,
-              int64_t t)
+read_open(PyObject *cut, Open *open)
 {
+    *open = (Open){0};
+    if (SLOT(cut, C_BETWEEN) == Py_True)
+        return 1;
+    PyObject *head = SLOT(cut, C_HEAD), *mask = SLOT(cut, C_MASK);
+    if (!PyBytes_CheckExact(head) || PyBytes_GET_SIZE(head) != 0)
+        return 0;
+    open->length = PyLong_AsUnsignedLongLong(SLOT(cut, C_LENGTH));
+    open->offset = PyLong_AsUnsignedLongLong(SLOT(cut, C_OFFSET));
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+    open->masked = mask != Py_None;
+    if (open->masked && (!PyBytes_CheckExact(mask) || PyBytes_GET_SIZE(mask) != 4))
+        return 0;
+    if (open->masked)
+        memcpy(open->mask, PyBytes_AS_STRING(mask), 4);
+    return open->offset < open->length;
+}
+
+static int
+write_open(PyObject *cut, const Open *open)
+{
+    PyObject *length = PyLong_FromUnsignedLongLong(open->length), *offset = PyLong_FromUnsignedLongLong(open->offset);
+    PyObject *mask = open->masked ? PyBytes_FromStringAndSize((char *)open->mask, 4) : Py_NewRef(Py_None);
+    if (length == NULL || offset == NULL || mask == NULL) {
+        Py_XDECREF(length), Py_XDECREF(offset), Py_XDECREF(mask);
+        return -1;
+    }
+    set(cut, C_LENGTH, length), set(cut, C_OFFSET, offset), set(cut, C_MASK, mask);
+    set(cut, C_BETWEEN, Py_NewRef(open->offset == open->length ? Py_True : Py_False));
+    return 0;
+}
+
+/* Track.feed of `data`, which is `events` with `frames` that begin; their msgpack stands in `out`. */
+static int
+record(PyObject *track, PyObject *writer, PyObject *disk, PyObject *data, Py_ssize_t events, Py_ssize_t frames, const Open *open,
+       const unsigned char *packed, Py_ssize_t size, int64_t t)
+{
+    PyObject *cut = SLOT(track, T_CUT);
+    if ((SLOT(cut, C_BETWEEN) != Py_True || open->offset < open->length) && write_open(cut, open) < 0)
+        return -1;
     Py_ssize_t wire = PyBytes_GET_SIZE(data);
     PyObject *digest = SLOT(track, T_DIGEST);
-    if (count(SLOT(track, T_CUT), C_FRAMES, frames) < 0 || count(track, T_BYTES, wire) < 0)
+    if (count(cut, C_FRAMES, frames) < 0 || count(track, T_BYTES, wire) < 0)
         return -1;
-    int at_once = SLOT(digest, D_LAGGING) == Py_False && wire < LARGE;
-    PyObject *taker = Py_XNewRef(at_once ? SLOT(digest, D_HASH) : digest);
-    int digested = taker == NULL ? -1 : tell(taker, at_once ? update_name : add_name, data, NULL);
-    Py_XDECREF(taker);
-    if (digested < 0 || count(SLOT(track, T_STREAM), S_EVENTS, frames) < 0)
+    Py_INCREF(digest);
+    int digested = tell(digest, update_name, data, NULL);
+    Py_DECREF(digest);
+    if (digested < 0 || count(SLOT(track, T_STREAM), S_EVENTS, events) < 0)
         return -1;
-    return append(writer, disk, packed, size, frames, wire, t);
+    return append(writer, disk, packed, size, events, wire, t);
 }
 
 /* Flow.ready. Returns SERVED, TOLD if Python had a part in it, LEFT if it is for Python and nothing was done, FAILED with an exception set. */
@@ -289,13 +382,14 @@ static int
 serve(Server *self, PyObject *flow)
 {
     PyObject *dir, *src, *dst, *recorder, *track, *cut, *packer, *writer, *disk, *start;
+    Open open;
     if (SLOT(flow, F_READING) != Py_True || (src = part(flow, F_SRC, END)) == NULL || (dst = part(flow, F_DST, END)) == NULL ||
         (recorder = part(flow, F_RECORDER, RECORDER)) == NULL || (dir = SLOT(flow, F_DIR)) == NULL || !PyUnicode_Check(dir) ||
         PyUnicode_GET_LENGTH(dir) == 0)
         return LEFT;
     /* Until all is frames there is something else in the place of the track. */
     if ((track = part(recorder, PyUnicode_READ_CHAR(dir, 0) == 'c' ? R_C2S : R_S2C, TRACK)) == NULL || (cut = part(track, T_CUT, CUT)) == NULL ||
-        SLOT(cut, C_BETWEEN) != Py_True || (packer = part(track, T_PACKER, PACKER)) == NULL || part(track, T_DIGEST, DIGEST) == NULL ||
+        !read_open(cut, &open) || (packer = part(track, T_PACKER, PACKER)) == NULL || SLOT(track, T_DIGEST) == NULL ||
         part(track, T_STREAM, STREAM) == NULL || (writer = part(track, T_WRITER, WRITER)) == NULL || (disk = part(writer, W_DISK, DISK)) == NULL)
         return LEFT;
     start = SLOT(packer, P_START);
@@ -331,9 +425,10 @@ serve(Server *self, PyObject *flow)
     if (data == NULL)
         return FAILED;
     Span begin = {PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start)};
-    Py_ssize_t packed, frames = pack((unsigned char *)PyBytes_AS_STRING(data), got, begin, t - base, self->out, PACKED, &packed);
-    self->large = frames == 0 && got >= LARGE;
-    if (frames == 0) {
+    Py_ssize_t frames, packed;
+    Py_ssize_t events = pack((unsigned char *)PyBytes_AS_STRING(data), got, begin, t - base, &open, self->out, PACKED, &frames, &packed);
+    self->large = got >= LARGE;
+    if (events == 0) {
         int told = tell_number(flow, take_name, data, t);
         Py_DECREF(data);
         return told < 0 ? FAILED : TOLD;
@@ -342,7 +437,7 @@ serve(Server *self, PyObject *flow)
     int served = SERVED;
     set(flow, F_HELD, Py_NewRef(data));
     Py_INCREF(track), Py_INCREF(writer), Py_INCREF(disk); /* other threads run while it is written */
-    if (record_frames(track, writer, disk, data, frames, self->out, packed, t) < 0) {
+    if (record(track, writer, disk, data, events, frames, &open, self->out, packed, t) < 0) {
         if (!PyErr_ExceptionMatches(PyExc_Exception)) { /* as KeyboardInterrupt */
             Py_DECREF(track), Py_DECREF(writer), Py_DECREF(disk), Py_DECREF(data);
             return FAILED;
@@ -580,13 +675,15 @@ prepare(PyObject *Py_UNUSED(module), PyObject *arguments)
     PyObject *given, *heads, *rest;
     if (!PyArg_ParseTuple(arguments, "O!O!O!:prepare", &PyTuple_Type, &given, &PyTuple_Type, &heads, &PyTuple_Type, &rest))
         return NULL;
-    Span all[256], five[5];
+    Span all[256], ten[10];
     Py_ssize_t at[SLOTS];
-    if (spans(heads, all, 256) < 0 || spans(rest, five, 5) < 0)
+    if (spans(heads, all, 256) < 0 || spans(rest, ten, 10) < 0)
         return NULL;
-    for (int i = 0; i < 5; i++)
-        if (8 + five[0].size + 4 + five[i].size + 2 > BETWEEN)
-            return PyErr_Format(PyExc_ValueError, "the constants are too long");
+    Py_ssize_t longest = 0;
+    for (int i = 0; i < 10; i++)
+        longest += i < 3 || i > 5 ? ten[i].size + 8 : 0; /* the keys, and what follows them, of all kinds together */
+    if (longest > BETWEEN || ten[4].size > ten[3].size || ten[5].size > ten[3].size)
+        return PyErr_Format(PyExc_ValueError, "the constants are too long");
     if (PyTuple_GET_SIZE(given) != CLASSES)
         return PyErr_Format(PyExc_TypeError, "%zd of %d classes", PyTuple_GET_SIZE(given), CLASSES);
     for (int i = 0; i < SLOTS; i++)
@@ -601,30 +698,36 @@ prepare(PyObject *Py_UNUSED(module), PyObject *arguments)
     for (int i = 0; i < SLOTS; i++)
         slots[i].at = at[i];
     memcpy(first, all, sizeof first);
-    mask8 = five[0], plain8 = five[1], plain16 = five[2], payload8 = five[3], payload16 = five[4];
+    mask_key = ten[0], plain_keys = ten[1], payload_key = ten[2], frame_kind = ten[3], odd_kind = ten[4], part_kind = ten[5];
+    time_next = ten[6], offset_key = ten[7], length_key = ten[8], form_key = ten[9];
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(pack_doc, "pack(data, start, t): see native.pyi.");
+PyDoc_STRVAR(pack_doc, "pack(data, cut, start, t): see native.pyi.");
 
 static PyObject *
 pack_alone(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     Py_buffer data, start;
+    PyObject *cut;
     long long t;
-    if (!PyArg_ParseTuple(arguments, "y*y*L:pack", &data, &start, &t))
+    if (constants == NULL)
+        return PyErr_Format(PyExc_RuntimeError, "prepare() comes first");
+    if (!PyArg_ParseTuple(arguments, "y*O!y*L:pack", &data, classes[CUT], &cut, &start, &t))
         return NULL;
     PyObject *result = NULL;
-    Py_ssize_t room = (data.len / 2 + 1) * (start.len + 2 * BETWEEN) + data.len, size = 0;
+    Open open;
+    Py_ssize_t room = (data.len / 2 + 1) * (start.len + 2 * BETWEEN) + data.len, size = 0, frames = 0;
     room = room > PACKED ? PACKED : room;
     unsigned char *out = PyMem_Malloc(room);
-    if (constants == NULL)
-        PyErr_SetString(PyExc_RuntimeError, "prepare() comes first");
-    else if (out == NULL)
+    if (out == NULL)
         PyErr_NoMemory();
     else {
-        Py_ssize_t frames = pack(data.buf, data.len, (Span){start.buf, start.len}, t, out, room, &size);
-        result = Py_BuildValue("ny#", frames, (char *)out, size);
+        Py_ssize_t events = 0;
+        if (read_open(cut, &open))
+            events = pack(data.buf, data.len, (Span){start.buf, start.len}, t, &open, out, room, &frames, &size);
+        if (events == 0 || (write_open(cut, &open) == 0 && count(cut, C_FRAMES, frames) == 0))
+            result = Py_BuildValue("ny#", events, (char *)out, events ? size : 0);
     }
     PyMem_Free(out);
     PyBuffer_Release(&data);
@@ -654,7 +757,7 @@ PyInit_native(void)
         const char *is;
     } names[] = {
         {&take_name, "take"}, {&ended_name, "source_ended"}, {&failed_name, "source_failed"}, {&sent_name, "sent"}, {&append_name, "append"},
-        {&wrote_name, "wrote"}, {&update_name, "update"}, {&add_name, "add"}, {&ready_name, "ready"},
+        {&wrote_name, "wrote"}, {&update_name, "update"}, {&ready_name, "ready"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if ((*names[i].name = PyUnicode_InternFromString(names[i].is)) == NULL)

@@ -2,25 +2,28 @@
 
 from collections.abc import Mapping
 
+from ..wire.frames import FrameStream
+
 SOURCE: str  # SHA-256 of the `native.c` that was built
 
 def prepare(classes: tuple[type, ...], first: tuple[bytes, ...], constants: tuple[bytes, ...]) -> None:
     """What the C code has to know; before a `Server` is made. May be called again.
 
     Args:
-        classes: whose slots it works on: Flow, End, ConnectionRecorder, Track, FrameStream, WholeFramePacker, Digest, Stream, RecordingWriter,
+        classes: whose slots it works on: Flow, End, ConnectionRecorder, Track, FrameStream, WholeFramePacker, Stream, RecordingWriter,
             Disk.
         first: of a frame's msgpack, what its first byte says (256).
-        constants: MASK, PLAIN_TO_8, PLAIN_TO_16, PAYLOAD8, PAYLOAD16 of `recording.frame_packer`.
+        constants: MASK, PLAIN, PAYLOAD, FRAME, ODD_FRAME, PART, TIME_NEXT, OFFSET, LENGTH, FORM of `recording.frame_packer`.
 
     Raises:
         TypeError: a class lacks a slot.
     """
 
-def pack(data: bytes, start: bytes, t: int, /) -> tuple[int, bytes]:
-    """How many frames `data` is, and their msgpack; (0, b"") where it may be anything else than whole, ordinary frames.
+def pack(data: bytes, cut: FrameStream, start: bytes, t: int, /) -> tuple[int, bytes]:
+    """How many events `data` is, and their msgpack; (0, b"") where it may be anything else than ordinary frames and parts of such.
 
     Args:
+        cut: the frames of this direction so far; where the data was taken, it has had it then.
         start: of the map, as the direction's packer has it.
         t: nanoseconds since the recording's start.
     """

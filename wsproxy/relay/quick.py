@@ -11,11 +11,22 @@ from functools import partial
 from pathlib import Path
 
 from ..recording.disk import Disk
-from ..recording.frame_packer import FIRST, MASK, PAYLOAD8, PAYLOAD16, PLAIN_TO_8, PLAIN_TO_16
+from ..recording.frame_packer import (
+    FIRST,
+    FORM,
+    FRAME,
+    LENGTH,
+    MASK,
+    ODD_FRAME,
+    OFFSET,
+    PART,
+    PAYLOAD,
+    PLAIN,
+    TIME_NEXT,
+)
 from ..recording.whole_frames import WholeFramePacker
 from ..recording.writer import RecordingWriter
 from ..wire.frames import FrameStream
-from .digest import Digest
 from .ends import READ_SIZE, End
 from .lane import Track
 from .poller import Poller
@@ -43,13 +54,12 @@ def _remark() -> str | None:
                 Track,
                 FrameStream,
                 WholeFramePacker,
-                Digest,
                 Stream,
                 RecordingWriter,
                 Disk,
             ),
             FIRST,
-            (MASK, PLAIN_TO_8, PLAIN_TO_16, PAYLOAD8, PAYLOAD16),
+            (MASK, PLAIN, PAYLOAD, FRAME, ODD_FRAME, PART, TIME_NEXT, OFFSET, LENGTH, FORM),
         )
     except Exception as error:
         return f"{native.__file__} is of another version ({error}), and is not used: install wsproxy anew"

@@ -7,10 +7,10 @@ trailer and its file is closed; a late marker or exchange opens it again, and an
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable
 
+from ..recording.digest import Digest, new_digest
 from ..recording.disk import Disk
 from ..recording.events import DirTotals, Event, Link, Open, Totals, Trailer
 from ..recording.format import pack_event
@@ -19,7 +19,7 @@ from ..recording.writer import RecordingWriter
 from ..wire.events import C2S, S2C, Dir
 from .lane import Lane
 
-_FEW = 1024  # characters of digests, 64 each, that are kept as they are
+_FEW = 1024  # characters of digests, 16 each, that are kept as they are
 
 
 class _Sum:
@@ -29,29 +29,29 @@ class _Sum:
     progress for each stand in the C library's memory between the large blocks of the others: after 15,000 connections 20 MiB lay free among them.
     """
 
-    __slots__ = ("_bytes", "_digests", "_frames", "_redacted", "_sha")
+    __slots__ = ("_bytes", "_digests", "_frames", "_redacted", "_summed_up")
 
     def __init__(self) -> None:
         self._bytes = self._frames = self._redacted = 0
         self._digests = ""
-        self._sha: hashlib._Hash | None = None  # of the digests before
+        self._summed_up: Digest | None = None  # of the digests before
 
     def add(self, totals: DirTotals) -> None:
         self._bytes += totals.bytes
         self._frames += totals.frames
         self._redacted += totals.redacted
-        self._digests += totals.sha256
+        self._digests += totals.digest
         if len(self._digests) > _FEW:
-            self._sha = self._summed()
+            self._summed_up = self._summed()
             self._digests = ""
 
     def totals(self) -> DirTotals:
         return DirTotals(self._bytes, self._frames, self._summed().hexdigest(), self._redacted)
 
-    def _summed(self) -> hashlib._Hash:
-        sha = hashlib.sha256() if self._sha is None else self._sha.copy()
-        sha.update(self._digests.encode())
-        return sha
+    def _summed(self) -> Digest:
+        digest = new_digest() if self._summed_up is None else self._summed_up.copy()
+        digest.update(self._digests.encode())
+        return digest
 
 
 class Stream:

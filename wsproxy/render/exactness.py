@@ -40,7 +40,7 @@ def verdict_lines(path: str, result: Exactness, ending: Ending) -> Iterator[Line
                 (f"  connection {stretch.conn} {stretch.dir}  ", ""),
                 (f"{stretch.bytes:>12,} bytes  {count(stretch.frames, 'frame'):>14}  ", ""),
                 (_proof(stretch), "green" if stretch.exact else "yellow"),
-                (f"  sha256 {stretch.sha256[:16]}…", "dim"),
+                (f"  {result.digest} {stretch.digest}", "dim"),
             ]
     if len(result.stretches) > _SHOWN:
         yield [(f"  … and {len(result.stretches) - _SHOWN} more", "dim")]
@@ -69,7 +69,7 @@ def verdict_object(path: str, result: Exactness, ending: Ending) -> dict[str, An
                 "dir": stretch.dir,
                 "bytes": stretch.bytes,
                 "frames": stretch.frames,
-                "sha256": stretch.sha256,
+                "digest": f"{result.digest}:{stretch.digest}",
                 "exact": stretch.exact,
                 "redacted": stretch.redacted,
             }

@@ -9,7 +9,6 @@ Nothing that is played depends on this: trouble on the disk is told once, and th
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import time
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import __version__
+from ..recording.digest import new_digest
 from ..recording.events import DirTotals, Event, Header, Open, Totals, Trailer
 from ..recording.folder import file_name
 from ..recording.format import pack_event
@@ -38,10 +38,10 @@ class _Sum:
 
     def __init__(self) -> None:
         self.bytes = self.frames = 0
-        self.sha = hashlib.sha256()
+        self.digest = new_digest()
 
     def totals(self) -> DirTotals:
-        return DirTotals(self.bytes, self.frames, self.sha.hexdigest())
+        return DirTotals(self.bytes, self.frames, self.digest.hexdigest())
 
 
 class _File:
@@ -63,7 +63,7 @@ class _File:
         for dir, one in ((C2S, totals.c2s), (S2C, totals.s2c)):
             self.sums[dir].bytes += one.bytes
             self.sums[dir].frames += one.frames
-            self.sums[dir].sha.update(one.sha256.encode())
+            self.sums[dir].digest.update(one.digest.encode())
         self.write(totals)
         self.users -= 1
         if not self.users:
@@ -174,7 +174,7 @@ class Share:
             if not isinstance(event, Piece):
                 for part in self._rebuilding[event.dir].wire_bytes(event):
                     one.bytes += len(part)
-                    one.sha.update(part)
+                    one.digest.update(part)
                     wire += len(part)
             if isinstance(event, Frame | Part | Piece):
                 packers[event.dir].pack([event], out)

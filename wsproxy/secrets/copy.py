@@ -8,7 +8,6 @@ its proof.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import WsproxyError
-from ..recording.events import DirTotals, Event, Header, Totals, Trailer
+from ..recording.digest import new_digest
+from ..recording.events import VERSION, DirTotals, Event, Header, Totals, Trailer
 from ..recording.folder import file_name
 from ..recording.format import LARGEST, pack_event, pack_header
 from ..recording.reader import Ending, Recording
@@ -115,7 +115,7 @@ def _write(
 
 def copied_events(recording: Recording, masker: Masker, *, wrong: Collection[tuple[int, Dir]] = ()) -> Iterator[Event]:
     """The events of a copy, with totals and trailers that are true of it. Arguments as of `write_copy`."""
-    redactor, sums = Redactor(masker), _Sums(wrong)
+    redactor, sums = Redactor(masker), _Sums(wrong, recording.header.digest)
     for event in recording.events():
         sums.original(event)
         for kept in redactor.feed(event):
@@ -127,7 +127,7 @@ def copied_events(recording: Recording, masker: Masker, *, wrong: Collection[tup
 def _header(header: Header, masker: Masker) -> Header:
     stream_id = None if header.stream_id is None else masker.text(header.stream_id)
     return header._replace(
-        version=(header.version[0], max(header.version[1], 1)),
+        version=max(header.version, VERSION),
         stream_id=stream_id,
         upstream=masker.url(header.upstream),
         redacted=True,
@@ -137,11 +137,12 @@ def _header(header: Header, masker: Masker) -> Header:
 class _Sums:
     """The counts and digests of a copy, in place of those of the original."""
 
-    def __init__(self, wrong: Collection[tuple[int, Dir]]) -> None:
+    def __init__(self, wrong: Collection[tuple[int, Dir]], digest: str) -> None:
         self._wrong = wrong
+        self._digest = digest  # the name of the function
         self._wires: dict[tuple[int, Dir], tuple[Superseding, _Count]] = {}
-        self._trailers = {C2S: hashlib.sha256(), S2C: hashlib.sha256()}
-        self._original_trailers = {C2S: hashlib.sha256(), S2C: hashlib.sha256()}
+        self._trailers = {C2S: new_digest(digest), S2C: new_digest(digest)}
+        self._original_trailers = {C2S: new_digest(digest), S2C: new_digest(digest)}
         self._redacted = {C2S: 0, S2C: 0}
         self._more = 0  # events than the original has so far
 
@@ -149,8 +150,8 @@ class _Sums:
         """The next event of the original."""
         self._more -= not isinstance(event, Trailer)
         if isinstance(event, Totals):
-            self._original_trailers[C2S].update(event.c2s.sha256.encode())
-            self._original_trailers[S2C].update(event.s2c.sha256.encode())
+            self._original_trailers[C2S].update(event.c2s.digest.encode())
+            self._original_trailers[S2C].update(event.s2c.digest.encode())
 
     def counted(self, event: Event) -> Event:
         """The event, counted; totals and trailers with what they are of the copy."""
@@ -168,30 +169,30 @@ class _Sums:
         dir: Dir | None = getattr(event, "dir", None)
         if dir is not None:
             conn: int = getattr(event, "conn", 0)
-            wire, count = self._wires.setdefault((conn, dir), (Superseding(), _Count()))
+            wire, count = self._wires.setdefault((conn, dir), (Superseding(), _Count(self._digest)))
             count.redacted += isinstance(event, Redacted)
             for part in wire.wire_bytes(event):  # type: ignore[arg-type]
-                count.sha.update(part)
+                count.digest.update(part)
         return event
 
     def _totals(self, conn: int, dir: Dir, before: DirTotals) -> DirTotals:
-        wire, count = self._wires.pop((conn, dir), (Superseding(), _Count()))
-        count.sha.update(wire.rest())
+        wire, count = self._wires.pop((conn, dir), (Superseding(), _Count(self._digest)))
+        count.digest.update(wire.rest())
         after = before
         if count.redacted:
-            sha256 = "" if (conn, dir) in self._wrong else count.sha.hexdigest()
-            after = before._replace(sha256=sha256, redacted=count.redacted)
-        self._trailers[dir].update(after.sha256.encode())
+            digest = "" if (conn, dir) in self._wrong else count.digest.hexdigest()
+            after = before._replace(digest=digest, redacted=count.redacted)
+        self._trailers[dir].update(after.digest.encode())
         self._redacted[dir] += count.redacted
         return after
 
     def _in_trailer(self, dir: Dir, before: DirTotals) -> DirTotals:
-        if before.sha256 != self._original_trailers[dir].hexdigest():
+        if before.digest != self._original_trailers[dir].hexdigest():
             return before  # it was wrong in the original
-        return before._replace(sha256=self._trailers[dir].hexdigest(), redacted=self._redacted[dir])
+        return before._replace(digest=self._trailers[dir].hexdigest(), redacted=self._redacted[dir])
 
 
 class _Count:
-    def __init__(self) -> None:
-        self.sha = hashlib.sha256()
+    def __init__(self, digest: str) -> None:
+        self.digest = new_digest(digest)
         self.redacted = 0

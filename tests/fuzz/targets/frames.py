@@ -8,7 +8,7 @@ from __future__ import annotations
 from wsproxy.recording.frame_packer import FramePacker
 from wsproxy.recording.whole_frames import WholeFramePacker
 from wsproxy.relay import quick
-from wsproxy.wire.events import C2S
+from wsproxy.wire.events import C2S, OP_CLOSE, Frame, Part, WireEvent
 from wsproxy.wire.frames import FrameStream
 
 TOKENS = [
@@ -21,6 +21,7 @@ TOKENS = [
 def check(data: bytes) -> None:
     packer, cut = WholeFramePacker(1, C2S, 0), FrameStream(1, C2S)
     plain_packer, plain_cut = FramePacker(1, C2S, 0), FrameStream(1, C2S)
+    c_cut = FrameStream(1, C2S)
     at = t = 0
     while at < len(data):
         head, at, t = data[at], at + 1, t + 1
@@ -28,22 +29,38 @@ def check(data: bytes) -> None:
         at += (head >> 1) + 1
         if part:
             expected: list[bytes] = []
-            was_between, frames = plain_cut.between, plain_cut.frames
-            plain_packer.pack(plain_cut.feed(part, t), expected)
-            if quick.NATIVE and was_between:
-                in_c = quick.native.pack(part, packer._start, t)
-                ordinary = (plain_cut.frames - frames, b"".join(expected))
-                assert in_c == (ordinary if _is_ordinary(part) else (0, b"")), (
-                    "C takes whole, ordinary frames, and no others"
-                )
+            before = plain_cut.pending
+            events = plain_cut.feed(part, t)
+            plain_packer.pack(events, expected)
+            if quick.NATIVE:
+                in_c = quick.native.pack(part, c_cut, packer._start, t)
+                if not before and _are_ordinary(events):
+                    assert in_c == (len(events), b"".join(expected))
+                else:
+                    assert in_c == (0, b""), "C takes ordinary frames and parts of them, and no others"
+                    c_cut.feed(part, t)
+                assert _state(c_cut) == _state(plain_cut)
             assert _packed(packer, cut, part, t) == b"".join(expected)
-            assert (cut.frames, cut.between, cut.pending) == (plain_cut.frames, plain_cut.between, plain_cut.pending)
+            assert _state(cut) == _state(plain_cut)
             assert packer.close == plain_packer.close
 
 
-def _is_ordinary(data: bytes) -> bool:
-    """Whether this is whole frames, and none is a close, long, or written in more bytes than its length needs."""
-    return WholeFramePacker(1, C2S, 0).pack_whole(data, 0, [])[0] == len(data)
+def _are_ordinary(events: list[WireEvent]) -> bool:
+    """Whether these are frames and parts, and no frame is a close or written in more bytes than its length needs."""
+    return all(
+        type(event) is Part
+        or (
+            type(event) is Frame
+            and event.opcode != OP_CLOSE
+            and event.form == (7 if event.length < 126 else 16 if event.length < 65536 else 64)
+        )
+        for event in events
+    )
+
+
+def _state(cut: FrameStream) -> tuple[object, ...]:
+    mask = cut._mask if cut._offset < cut._length else None
+    return cut.frames, cut.between, cut.pending, cut._length, cut._offset, mask
 
 
 def _packed(packer: WholeFramePacker, cut: FrameStream, data: bytes, t: int) -> bytes:
