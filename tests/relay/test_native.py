@@ -299,7 +299,7 @@ for words in (b"\\x81\\x00", b"\\x82\\x80abcd", b"\\x81\\x7e\\x00\\x7e" + b"x" *
     for size in (1, 2, 3, 20_000, 32_767, 65_535, 65_536, 262_144):  # as many very short frames as a read holds, and one more byte
         cut = FrameStream(1, "c2s")
         for start in (b"start", WholeFramePacker(1, "c2s", 0)._start, b"s" * 200):
-            quick.native.pack((words * size)[:size], cut, start, -1)
+            quick.native.pack((words * (size // len(words) + 1))[:size], cut, start, -1)
 for size in range(300):
     quick.native.pack(bytes(range(256))[size:] * 3, FrameStream(1, "c2s"), b"s" * 1000, 1 << 62)
 """

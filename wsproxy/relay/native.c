@@ -24,6 +24,7 @@ works with the Python code alone, so the buffers here stay as they are until the
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +37,8 @@ works with the Python code alone, so the buffers here stay as they are until the
 #define LARGE (64 * 1024)         /* bytes of a read from which on the next one is probably as large */
 #define PACKED (512 * 1024)       /* room for a read's msgpack; very many very short frames have no room and go to Python */
 #define BETWEEN 128               /* bytes of an event's msgpack that are neither of its direction's start, nor of its first byte's, nor payload */
+#define PIECES 16                 /* of a read's msgpack */
+#define STAYS (16 * 1024)         /* bytes of payload from which on it is not copied, where it is not masked */
 #define OP_CLOSE 8
 
 /* --- slots of Python's objects ---------------------------------------------------------------------------------------- */
@@ -75,7 +78,7 @@ static PyTypeObject *classes[CLASSES];
 static PyObject *constants;          /* keeps what the spans point to */
 static Span first[256];              /* of a frame's map, by its first byte: up to the time */
 static Span mask_key, plain_keys, payload_key, frame_kind, odd_kind, part_kind, time_next, offset_key, length_key, form_key;
-static PyObject *take_name, *ended_name, *failed_name, *sent_name, *append_name, *wrote_name, *update_name, *ready_name;
+static PyObject *take_name, *ended_name, *failed_name, *sent_name, *update_name, *ready_name;
 
 #define SLOT(object, slot) (*(PyObject **)((char *)(object) + slots[slot].at))
 
@@ -117,6 +120,34 @@ typedef struct {
     unsigned char mask[4];
 } Open;
 
+/* A read's msgpack: what was written of it one after the other, and long payloads where they are. */
+typedef struct {
+    struct iovec pieces[PIECES];
+    int n;                /* of pieces that are finished */
+    unsigned char *begin; /* of the one that is being written */
+    Py_ssize_t size;      /* of all that are finished */
+    Py_ssize_t events, frames; /* that it is, and that begin in it */
+} Packed;
+
+static void
+finish_piece(Packed *packed, const unsigned char *from, const unsigned char *to)
+{
+    if (to > from)
+        packed->pieces[packed->n++] = (struct iovec){(void *)from, to - from};
+    packed->size += to - from;
+}
+
+/* In one. */
+static PyObject *
+joined(const Packed *packed)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, packed->size);
+    char *to = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes);
+    for (int i = 0; bytes != NULL && i < packed->n; to += packed->pieces[i++].iov_len)
+        memcpy(to, packed->pieces[i].iov_base, packed->pieces[i].iov_len);
+    return bytes;
+}
+
 static unsigned char *
 put(unsigned char *to, Span what)
 {
@@ -144,13 +175,18 @@ put_unsigned(unsigned char *to, uint64_t number)
 }
 
 static unsigned char *
-put_payload(unsigned char *to, const unsigned char *from, Py_ssize_t size, const unsigned char *mask) /* `mask` is NULL where there is none */
+put_payload(unsigned char *to, const unsigned char *from, Py_ssize_t size, const unsigned char *mask, Packed *packed) /* `mask` may be NULL */
 {
     int log = size < 0x100 ? 0 : size < 0x10000 ? 1 : 2;
     *to++ = (unsigned char)(0xc4 + log);
     to = put_number(to, (uint64_t)size, 1 << log);
-    if (mask == NULL)
+    if (mask == NULL && (size < STAYS || packed->n > PIECES - 3))
         return put(to, (Span){(const char *)from, size});
+    if (mask == NULL) {
+        finish_piece(packed, packed->begin, to);
+        finish_piece(packed, from, from + size);
+        return packed->begin = to;
+    }
     uint32_t once;
     memcpy(&once, mask, 4);
     uint64_t twice = (uint64_t)once << 32 | once, eight;
@@ -165,15 +201,16 @@ put_payload(unsigned char *to, const unsigned char *from, Py_ssize_t size, const
     return to + size;
 }
 
-/* Packs `data`, `size` bytes, into `out`, `room` bytes. Returns how many events that is, `begun` frames among them, and in `open` what is open then; 0
-   where it may hold anything but ordinary frames and parts of them, and then `open` is not to be used. */
-static Py_ssize_t
-pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, Open *open, unsigned char *out, Py_ssize_t room, Py_ssize_t *begun,
-     Py_ssize_t *packed)
+/* Packs `data`, `size` bytes, into `out`, `room` bytes, and says in `open` what is open then. Returns 0 where the data may be anything but ordinary
+   frames and parts of them; then `open` and `packed` are not to be used. */
+static int
+pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, Open *open, unsigned char *out, Py_ssize_t room, Packed *packed)
 {
     Span rest = {start.at + frame_kind.size, start.size - frame_kind.size}; /* of a map's start, behind its kind */
     Py_ssize_t at = 0, frames = 0, parts = 0;
     unsigned char *to = out, *limit = out + room;
+    packed->n = packed->size = 0;
+    packed->begin = out;
     if (rest.size < 0)
         return 0;
     if (open->offset < open->length && size > 0) {
@@ -186,7 +223,7 @@ pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, Open *op
             mask[i] = open->mask[(open->offset + i) & 3];
         to = put_number(put(put(put(to, part_kind), rest), time_next), (uint64_t)t, 8);
         to = put_unsigned(put(to, offset_key), open->offset);
-        to = put_payload(put(to, payload_key), data, at, open->masked ? mask : NULL);
+        to = put_payload(put(to, payload_key), data, at, open->masked ? mask : NULL, packed);
         open->offset += at;
         if (open->offset == open->length)
             open->offset = open->length = 0;
@@ -219,7 +256,7 @@ pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, Open *op
             to = put(to + 4, payload_key);
         } else
             to = put(to, plain_keys);
-        to = put_payload(to, data + at, here, mask);
+        to = put_payload(to, data + at, here, mask, packed);
         at += here;
         frames++;
         if (!whole) {
@@ -230,9 +267,10 @@ pack(const unsigned char *data, Py_ssize_t size, Span start, int64_t t, Open *op
                 memcpy(open->mask, mask, 4);
         }
     }
-    *begun = frames;
-    *packed = to - out;
-    return frames + parts;
+    finish_piece(packed, packed->begin, to);
+    packed->frames = frames;
+    packed->events = frames + parts;
+    return 1;
 }
 
 /* --- one read ----------------------------------------------------------------------------------------------------------- */
@@ -282,15 +320,16 @@ tell_number(PyObject *object, PyObject *name, PyObject *first, long long number)
     return done;
 }
 
-/* Calls writer.`name`([done,] packed, events, wire, t). */
+/* Calls writer.wrote(done, data, events, wire, t), or writer.append without `done` where that is negative. */
 static int
-tell_writer(PyObject *writer, PyObject *name, Py_ssize_t done, const unsigned char *packed, Py_ssize_t size, Py_ssize_t events, Py_ssize_t wire,
-            int64_t t)
+tell_writer(PyObject *writer, Py_ssize_t done, const Packed *packed, Py_ssize_t wire, int64_t t)
 {
-    PyObject *said =
-        name == wrote_name
-            ? PyObject_CallMethod(writer, "wrote", "ny#nnL", done, packed, size, events, wire, (long long)t)
-            : PyObject_CallMethod(writer, "append", "y#nnL", packed, size, events, wire, (long long)t);
+    PyObject *data = joined(packed), *said = NULL;
+    if (data != NULL && done >= 0)
+        said = PyObject_CallMethod(writer, "wrote", "nOnnL", done, data, packed->events, wire, (long long)t);
+    else if (data != NULL)
+        said = PyObject_CallMethod(writer, "append", "OnnL", data, packed->events, wire, (long long)t);
+    Py_XDECREF(data);
     if (said == NULL)
         return -1;
     Py_DECREF(said);
@@ -299,22 +338,22 @@ tell_writer(PyObject *writer, PyObject *name, Py_ssize_t done, const unsigned ch
 
 /* RecordingWriter.append: the write, and all that is not one is Python's. */
 static int
-append(PyObject *writer, PyObject *disk, const unsigned char *packed, Py_ssize_t size, Py_ssize_t events, Py_ssize_t wire, int64_t t)
+append(PyObject *writer, PyObject *disk, const Packed *packed, Py_ssize_t wire, int64_t t)
 {
     int fd = (int)PyLong_AsLong(SLOT(writer, W_DIRECT));
     if (fd < 0 || SLOT(disk, K_INLINE) != Py_True) {
         PyErr_Clear();
-        return tell_writer(writer, append_name, 0, packed, size, events, wire, t);
+        return tell_writer(writer, -1, packed, wire, t);
     }
     set(disk, K_CALL, Py_NewRef(writer));
     Py_ssize_t done;
     Py_BEGIN_ALLOW_THREADS
-    done = write(fd, packed, size);
+    done = packed->n == 1 ? write(fd, packed->pieces[0].iov_base, packed->size) : writev(fd, packed->pieces, packed->n);
     Py_END_ALLOW_THREADS
     set(disk, K_CALL, Py_NewRef(Py_None));
-    if (done == size && SLOT(disk, K_TAKEN) == Py_False)
+    if (done == packed->size && SLOT(disk, K_TAKEN) == Py_False)
         return count(writer, W_SIZE, done);
-    return tell_writer(writer, wrote_name, done < 0 ? 0 : done, packed, size, events, wire, t);
+    return tell_writer(writer, done < 0 ? 0 : done, packed, wire, t);
 }
 
 /* The open frame of a FrameStream. 0 if there is something else in its way: half a head. */
@@ -355,24 +394,23 @@ write_open(PyObject *cut, const Open *open)
     return 0;
 }
 
-/* Track.feed of `data`, which is `events` with `frames` that begin; their msgpack stands in `out`. */
+/* Track.feed of `data`, which was packed. */
 static int
-record(PyObject *track, PyObject *writer, PyObject *disk, PyObject *data, Py_ssize_t events, Py_ssize_t frames, const Open *open,
-       const unsigned char *packed, Py_ssize_t size, int64_t t)
+record(PyObject *track, PyObject *writer, PyObject *disk, PyObject *data, const Packed *packed, const Open *open, int64_t t)
 {
     PyObject *cut = SLOT(track, T_CUT);
     if ((SLOT(cut, C_BETWEEN) != Py_True || open->offset < open->length) && write_open(cut, open) < 0)
         return -1;
     Py_ssize_t wire = PyBytes_GET_SIZE(data);
     PyObject *digest = SLOT(track, T_DIGEST);
-    if (count(cut, C_FRAMES, frames) < 0 || count(track, T_BYTES, wire) < 0)
+    if (count(cut, C_FRAMES, packed->frames) < 0 || count(track, T_BYTES, wire) < 0)
         return -1;
     Py_INCREF(digest);
     int digested = tell(digest, update_name, data, NULL);
     Py_DECREF(digest);
-    if (digested < 0 || count(SLOT(track, T_STREAM), S_EVENTS, events) < 0)
+    if (digested < 0 || count(SLOT(track, T_STREAM), S_EVENTS, packed->events) < 0)
         return -1;
-    return append(writer, disk, packed, size, events, wire, t);
+    return append(writer, disk, packed, wire, t);
 }
 
 /* Flow.ready. Returns SERVED, TOLD if Python had a part in it, LEFT if it is for Python and nothing was done, FAILED with an exception set. */
@@ -425,10 +463,9 @@ serve(Server *self, PyObject *flow)
     if (data == NULL)
         return FAILED;
     Span begin = {PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start)};
-    Py_ssize_t frames, packed;
-    Py_ssize_t events = pack((unsigned char *)PyBytes_AS_STRING(data), got, begin, t - base, &open, self->out, PACKED, &frames, &packed);
+    Packed packed;
     self->large = got >= LARGE;
-    if (events == 0) {
+    if (!pack((unsigned char *)PyBytes_AS_STRING(data), got, begin, t - base, &open, self->out, PACKED, &packed)) {
         int told = tell_number(flow, take_name, data, t);
         Py_DECREF(data);
         return told < 0 ? FAILED : TOLD;
@@ -437,7 +474,7 @@ serve(Server *self, PyObject *flow)
     int served = SERVED;
     set(flow, F_HELD, Py_NewRef(data));
     Py_INCREF(track), Py_INCREF(writer), Py_INCREF(disk); /* other threads run while it is written */
-    if (record(track, writer, disk, data, events, frames, &open, self->out, packed, t) < 0) {
+    if (record(track, writer, disk, data, &packed, &open, t) < 0) {
         if (!PyErr_ExceptionMatches(PyExc_Exception)) { /* as KeyboardInterrupt */
             Py_DECREF(track), Py_DECREF(writer), Py_DECREF(disk), Py_DECREF(data);
             return FAILED;
@@ -717,17 +754,18 @@ pack_alone(PyObject *Py_UNUSED(module), PyObject *arguments)
         return NULL;
     PyObject *result = NULL;
     Open open;
-    Py_ssize_t room = (data.len / 2 + 1) * (start.len + 2 * BETWEEN) + data.len, size = 0, frames = 0;
+    Packed packed;
+    Py_ssize_t room = (data.len / 2 + 1) * (start.len + 2 * BETWEEN) + data.len;
     room = room > PACKED ? PACKED : room;
     unsigned char *out = PyMem_Malloc(room);
     if (out == NULL)
         PyErr_NoMemory();
     else {
-        Py_ssize_t events = 0;
-        if (read_open(cut, &open))
-            events = pack(data.buf, data.len, (Span){start.buf, start.len}, t, &open, out, room, &frames, &size);
-        if (events == 0 || (write_open(cut, &open) == 0 && count(cut, C_FRAMES, frames) == 0))
-            result = Py_BuildValue("ny#", events, (char *)out, events ? size : 0);
+        int taken = read_open(cut, &open) && pack(data.buf, data.len, (Span){start.buf, start.len}, t, &open, out, room, &packed);
+        if (!taken)
+            result = Py_BuildValue("ny", (Py_ssize_t)0, "");
+        else if (write_open(cut, &open) == 0 && count(cut, C_FRAMES, packed.frames) == 0)
+            result = Py_BuildValue("nN", packed.events, joined(&packed));
     }
     PyMem_Free(out);
     PyBuffer_Release(&data);
@@ -756,8 +794,8 @@ PyInit_native(void)
         PyObject **name;
         const char *is;
     } names[] = {
-        {&take_name, "take"}, {&ended_name, "source_ended"}, {&failed_name, "source_failed"}, {&sent_name, "sent"}, {&append_name, "append"},
-        {&wrote_name, "wrote"}, {&update_name, "update"}, {&ready_name, "ready"},
+        {&take_name, "take"}, {&ended_name, "source_ended"}, {&failed_name, "source_failed"}, {&sent_name, "sent"}, {&update_name, "update"},
+        {&ready_name, "ready"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if ((*names[i].name = PyUnicode_InternFromString(names[i].is)) == NULL)
