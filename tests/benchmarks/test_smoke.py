@@ -1,4 +1,7 @@
-"""Every benchmark as a test, seconds long: nothing is lost, every answer is right. Times are not looked at."""
+"""Every benchmark as a test, seconds long: nothing is lost, every answer is right. Times are not looked at.
+
+That of all peers, `tests.benchmarks --smoke`, takes longest and is a step of `.ci/run` of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = {
-    "every payload comes back through every peer, and ours are recorded": ["tests.benchmarks", "--limit", "60"],
     "every frame and every marker is recorded": ["tests.benchmarks.marked", "--beside", "latency,paced50"],
     "the others of a slow reader get everything and the relay keeps nothing": ["tests.benchmarks.slow_reader"],
     "all ways of the hot path make the same": ["tests.benchmarks.choices"],

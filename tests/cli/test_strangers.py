@@ -96,5 +96,5 @@ def test_a_stranger_s_recording_is_served_within_bounds(tmp_path: Path, name: st
 def test_more_connections_than_can_be_played_are_refused_in_a_line(tmp_path: Path) -> None:
     """Each script remembers which connections had ended before it."""
     path = tmp_path / "r.msgpack"
-    path.write_bytes(packed(STRANGE["20,000 connections"]()))
+    path.write_bytes(packed(STRANGE["8,000 connections"]()))
     assert_trouble(wsproxy("replay", path, "--serve", "127.0.0.1:0"), "5,000 connections")
