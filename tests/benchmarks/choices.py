@@ -7,6 +7,7 @@ a whole relay is measured by the workloads; here stand those that are too small 
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import socket
@@ -15,9 +16,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import click
+import xxhash
 from websockets.frames import Frame as LibraryFrame
 from websockets.frames import Opcode
 
@@ -67,9 +70,25 @@ def groups() -> Iterator[Iterator[Group]]:
             yield reading(ours, theirs, "told to keep large blocks, as the relay does")
             yield packing()
             yield unmasking()
+            yield digesting(_TEXT, 5_000)
+            yield digesting(_LARGE, 100)
             yield from writing(file.fileno(), buffered.write, buffered.flush, mapped)
 
         yield made()
+
+
+def digesting(data: bytes, times: int) -> Group:
+    digests = {
+        "xxh64": xxhash.xxh64(),
+        "xxh3_128": xxhash.xxh3_128(),
+        "sha256": hashlib.sha256(),
+        "blake2b": hashlib.blake2b(),
+    }
+    return Group(
+        f"the digest of {len(data):,} bytes",
+        times,
+        [Way(name, partial(digest.update, data)) for name, digest in digests.items()],
+    )
 
 
 def packing() -> Group:

@@ -4,9 +4,9 @@ What it must tell: that the relay has read, cut, unmasked and packed without a f
 overlooks one fault in 10^19. What no digest in the same file can tell, whatever its function, is that nobody *meant* to change it: who can change an
 event can change the digest too. So it need not be a cryptographic one, and need not cost what that does.
 
-Cost of XXH64, and of SHA-256, which recordings of format 1 have: 256 KiB in 29 µs (280), 300 bytes in 0.27 µs (0.74), 156 bytes for each one in
-progress (252). XXH3 takes 8 µs for large reads and keeps 716 bytes, BLAKE3 40 µs and 1.8 KiB: a connection would weigh half as much again, or twice
-as much. With SHA-256, and a thread of its own for that, frames of 256 KiB went by at 0.43 to 0.49 of HAProxy's rate on two processors.
+Cost of XXH64, and of SHA-256, which recordings of format 1 have: 256 KiB in 19 µs (200), 300 bytes in 0.07 µs (0.3), 156 bytes for each one in
+progress (252). XXH3 takes 6 µs for 256 KiB and keeps 716 bytes: a connection would weigh half as much again (`tests.benchmarks.choices`). With
+SHA-256, and a thread of its own for that, frames of 256 KiB went by at 0.39 to 0.49 of HAProxy's rate on two processors.
 """
 
 from __future__ import annotations
