@@ -4,7 +4,7 @@ Strategy: what `FrameStream.feed` and `FramePacker.pack` do in two steps is done
 is made of them: half of the time for cutting and packing (of 2.3 µs for a frame of 300 bytes). A read that is exactly one frame, as most are, is
 not even cut: a third less again. All others go the long way.
 
-`relay/native.c` does the same again in C, where there is a compiler.
+`relay/native.c` does the same again in C, and with parts of frames too, where there is a compiler.
 
 A module of its own, because whoever only reads recordings needs no masking, and that loads `websockets`.
 """
