@@ -291,6 +291,22 @@ def not_json_from_a_policy() -> Story:
     return passing(story, words(7)[4:], since=90).policy_ends(150).server_closes(151)
 
 
+def not_json_on_a_busy_machine() -> Story:
+    """What is sent is on the wire some milliseconds after the endpoint has said so."""
+    story = passing(begun(), words(7)[:3])
+    story.up(70, words(7)[3]).down(70.5, words(7)[3], until="endpoint.chunk_out")
+    story.frame(82, S2C, b'{"type": "CHUNK", "data": ')
+    return passing(story, words(7)[4:], since=90).policy_ends(150).server_closes(151)
+
+
+def lost_before_what_is_not_json() -> Story:
+    """The next chunk came before it, so it does not stand for this one."""
+    story = passing(begun(), words(7)[:3])
+    story.up(70, words(7)[3]).down(70.5, words(7)[3], until="endpoint.chunk_out")
+    passing(story, words(7)[4:6], since=90).frame(140, S2C, b'{"type": "CHUNK", "data": ')
+    return passing(story, words(7)[6:], since=150).policy_ends(190).server_closes(191)
+
+
 def failed_validation_unmarked() -> Story:
     """Hooks without call sites see what goes into the callback and what comes out, and not what it rejects."""
     story, unseen = begun(), ("ws.sent", "ws.received", "client.control_in", "client.normalized")
@@ -348,6 +364,8 @@ CAUSES: dict[Callable[[], Story], tuple[str | None, str | None, str | None]] = {
     never_opened: ("never-opened", None, "never-opened"),
     not_json: ("not-json", "not-json", None),
     not_json_from_a_policy: ("not-json", "not-json", None),
+    not_json_on_a_busy_machine: ("not-json", "not-json", None),
+    lost_before_what_is_not_json: ("sent-not-on-wire", "not-json", None),
     failed_validation_unmarked: ("failed-validation", "failed-validation", None),
 }
 VIEWS = {"both": anything, "frames": no_marker, "markers": is_marker}

@@ -17,6 +17,7 @@ from .course import RACE_NS, Course
 from .sightings import Point, Sighting
 
 BURST_NS = 5_000_000  # what was sent together arrives together
+SENDING_NS = 250_000_000  # on a busy machine, from what a sender says to the wire
 _CLIENT = (
     *(stages.WS_RECEIVED, stages.CLIENT_CONTROL_IN, stages.CLIENT_NORMALIZED),
     *(stages.CLIENT_TO_CLIENT, stages.CALLBACK_YIELDED),
@@ -78,14 +79,25 @@ def fates_down(course: Course) -> dict[int, Fate]:
     found = {}
     wired = course.attempt.seen.get(WIRE_DOWN)
     last = wired[-1].number if wired else 0
-    for row in range(len(course.down)):
-        fate = _lost_down(course, row, last)
+    next_wired: int | None = None  # when the chunk after this one was on the wire
+    for row in reversed(range(len(course.down))):
+        fate = _lost_down(course, row, last, next_wired)
         if fate:
             found[row] = fate
-    return found
+        wire = course.down.at(row, WIRE_DOWN)
+        next_wired = next_wired if wire is None else wire.t
+    return dict(reversed(found.items()))
 
 
-def _lost_down(course: Course, row: int, last: int) -> Fate | None:
+def _sent_as_something_else(course: Course, here: Sighting, next_wired: int | None) -> bool:
+    """Whether something that is no message came in the place of a chunk."""
+    until = here.t + SENDING_NS
+    if next_wired is not None:
+        until = max(min(until, next_wired), here.t + BURST_NS)
+    return any(dir == S2C and here.t - RACE_NS <= point.t < until for point, dir, _ in course.attempt.foreign)
+
+
+def _lost_down(course: Course, row: int, last: int, next_wired: int | None) -> Fate | None:
     chain = course.down
     column = chain.last_column(row)
     if column == len(chain.stages) - 1 and chain.stages[column] in _GIVEN and not course.rejected:
@@ -106,9 +118,7 @@ def _lost_down(course: Course, row: int, last: int) -> Fate | None:
         if stop is not None and here.t > stop.t - RACE_NS:
             return Fate("too-late-never-sent", WIRE_DOWN, max(here.t - stop.t, 0) / 1e6, here.point)
         if following in (stages.ENDPOINT_CHUNK_OUT, WIRE_DOWN):
-            if any(
-                dir == S2C and 0 <= point.t - here.t + RACE_NS < BURST_NS for point, dir, _ in course.attempt.foreign
-            ):
+            if _sent_as_something_else(course, here, next_wired):
                 return None  # it was sent, as something that is no message: that is the finding
             if course.broke is not None and here.t > course.broke.t - BURST_NS:
                 return None  # as above
