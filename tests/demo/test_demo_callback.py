@@ -105,7 +105,8 @@ async def test_invalid_control_chunks_are_dropped_and_logged(caplog: pytest.LogC
     chunks = [{"type": "CHUNK", "data": data} for data in [*broken, None, CHUNKS[1]]]
     async with control_plane(saying(*chunks, {"type": "END"})) as (url, _):
         assert await through(url) == [CHUNKS[1]]
-    logged = [record.getMessage().partition("invalid control chunk: ")[2] for record in caplog.records]
+    ours = [record for record in caplog.records if record.name == "callback"]  # asyncio warns on a slow machine
+    logged = [record.getMessage().partition("invalid control chunk: ")[2] for record in ours]
     assert logged == ["no choices", "no model", "no created", "no choices, model, created"]
 
 

@@ -140,10 +140,15 @@ def test_a_relay_that_stops_answering_costs_a_batch_which_is_counted(relay: Coll
     relay.wait(lambda: len(indices(relay.of("s"))) + dropped(relay, "s") >= 2_000)
 
 
-def test_a_relay_that_never_answers_is_never_sent_anything(relay: Collector, fast: None) -> None:
+def test_a_relay_that_never_answers_is_never_sent_anything(
+    relay: Collector, fast: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     relay.gate.clear()
     mark_many(2_000)
     relay.wait(lambda: relay.waiting >= 3)
+    monkeypatch.setattr(
+        "wsproxy.hooks.delivery.ANSWER_SECONDS", 5
+    )  # from here on it answers, as soon as the machine lets it
     relay.gate.set()
     assert indices(relay.wait_for(2_000, "s")) == list(range(2_000))
     assert not relay.of("s", "hooks.dropped")

@@ -135,7 +135,7 @@ def test_an_upstream_that_can_be_none_is_told(suite: Inner) -> None:
         (lambda data: b"\xc1\xa4kind".join(data.rsplit(b"\xa4kind", 1)), "damaged at byte "),
         (lambda data: b"", "empty, or cut off inside its header"),
         (lambda data: b"hello", "not a wsproxy recording"),
-        (lambda data: data.replace(msgpack.packb(VERSION), msgpack.packb([2, 0]), 1), "format version 2.0"),
+        (lambda data: data.replace(msgpack.packb(VERSION), msgpack.packb([3, 0]), 1), "format version 3.0"),
     ],
 )
 def test_a_spoilt_cassette_is_not_played(suite: Inner, spoil: object, says: str) -> None:
