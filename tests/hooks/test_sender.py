@@ -146,9 +146,8 @@ def test_a_relay_that_never_answers_is_never_sent_anything(
     relay.gate.clear()
     mark_many(2_000)
     relay.wait(lambda: relay.waiting >= 3)
-    monkeypatch.setattr(
-        "wsproxy.hooks.delivery.ANSWER_SECONDS", 5
-    )  # from here on it answers, as soon as the machine lets it
+    # From here on it answers, as soon as the machine lets it.
+    monkeypatch.setattr("wsproxy.hooks.delivery.ANSWER_SECONDS", 5)
     relay.gate.set()
     assert indices(relay.wait_for(2_000, "s")) == list(range(2_000))
     assert not relay.of("s", "hooks.dropped")
