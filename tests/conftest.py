@@ -4,7 +4,7 @@ Strategy: `STRICT` stands in the environment, so every process that a test start
 workers `filterwarnings` and `asyncio_debug` of pyproject.toml do the same for the tests themselves.
 
 Orders are pytest-randomly's. Tests of one file stay together, because they share fixtures, and so do those of a folder that
-starts something dear for all of its tests; those folders come first, so that nothing long is left for the end.
+starts something dear for all of its tests; those folders and the longest files come first, so that nothing long is left for the end.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ HERE = Path(__file__).parent
 
 DEAR = ("litellm_pipeline", "demo", "peers")
 """Folders whose tests share what takes long to start."""
+
+LONG = ("cli/test_strangers.py", "places/test_packages.py", "relay/test_tls_ends.py")
+"""Files of two minutes and more: one worker with one of them would be all that is left at the end."""
 
 TIMED = ("litellm_pipeline", "demo")
 """Of them, those whose stories happen within a hundred milliseconds: they are not told side by side."""
@@ -79,7 +82,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.parent.name not in DEAR)
+    def rank(item: pytest.Item) -> int:
+        dear = item.path.parent.name in DEAR
+        return 0 if dear else 1 if str(item.path.relative_to(HERE)) in LONG else 2
+
+    items.sort(key=rank)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
