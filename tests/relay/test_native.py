@@ -25,6 +25,7 @@ import wsproxy
 from tests.strict import LENIENT
 from tests.wire.strategies import cuts, frame_bytes, mutated
 from wsproxy.analysis.exactness import check
+from wsproxy.recording.whole_frames import WholeFramePacker
 from wsproxy.relay import quick
 from wsproxy.relay.ends import READ_SIZE, End
 from wsproxy.relay.lane import Track
@@ -34,6 +35,7 @@ from wsproxy.relay.rules import StreamRule
 from wsproxy.relay.splice import Splice
 from wsproxy.relay.streams import Streams
 from wsproxy.wire.events import Dir, Frame, Opaque
+from wsproxy.wire.frames import FrameStream
 
 from .raw import frame
 from .relay_process import RelayProcess
@@ -228,6 +230,14 @@ def test_a_receiver_that_takes_a_part_or_nothing_gets_the_rest_later(monkeypatch
         assert heard == data * 3
         it.close()
         assert check(wsproxy.open(path).events()).problems == []
+
+
+@compiled
+def test_more_long_payloads_in_one_read_than_are_written_from_where_they_are() -> None:
+    data = frame(b"p" * 16_384) * 16
+    packer, packed = WholeFramePacker(1, "s2c", 0), list[bytes]()
+    packer.pack(FrameStream(1, "s2c").feed(data, 5), packed)
+    assert quick.native.pack(data, FrameStream(1, "s2c"), packer._start, 5) == (16, b"".join(packed))
 
 
 @compiled

@@ -53,7 +53,7 @@ typedef struct {
 
 enum {
     F_READING, F_DIR, F_RECORDER, F_HELD, F_SRC, F_DST, E_FD, R_C2S, R_S2C,
-    T_CUT, T_PACKER, T_BYTES, T_DIGEST, T_STREAM, T_WRITER, C_BETWEEN, C_FRAMES, C_HEAD, C_LENGTH, C_OFFSET, C_MASK, P_BASE, P_START,
+    T_CUT, T_PACKER, T_BYTES, T_DIGEST, T_STREAM, T_WRITER, C_BETWEEN, C_FRAMES, C_LENGTH, C_OFFSET, C_MASK, P_BASE, P_START,
     S_EVENTS, W_DIRECT, W_SIZE, W_DISK, K_CALL, K_INLINE, K_TAKEN, SLOTS
 };
 
@@ -62,7 +62,7 @@ static Slot slots[SLOTS] = {
     [F_SRC] = {"src", FLOW}, [F_DST] = {"dst", FLOW}, [E_FD] = {"fd", END}, [R_C2S] = {"c2s", RECORDER}, [R_S2C] = {"s2c", RECORDER},
     [T_CUT] = {"_cut", TRACK}, [T_PACKER] = {"packer", TRACK}, [T_BYTES] = {"bytes", TRACK}, [T_DIGEST] = {"digest", TRACK},
     [T_STREAM] = {"_stream", TRACK}, [T_WRITER] = {"_writer", TRACK}, [C_BETWEEN] = {"between", CUT}, [C_FRAMES] = {"frames", CUT},
-    [C_HEAD] = {"_head", CUT}, [C_LENGTH] = {"_length", CUT}, [C_OFFSET] = {"_offset", CUT}, [C_MASK] = {"_mask", CUT},
+    [C_LENGTH] = {"_length", CUT}, [C_OFFSET] = {"_offset", CUT}, [C_MASK] = {"_mask", CUT},
     [P_BASE] = {"_base", PACKER}, [P_START] = {"_start", PACKER},
     [S_EVENTS] = {"events", STREAM}, [W_DIRECT] = {"_direct", WRITER}, [W_SIZE] = {"size", WRITER}, [W_DISK] = {"disk", WRITER},
     [K_CALL] = {"call", DISK}, [K_INLINE] = {"inline", DISK}, [K_TAKEN] = {"taken", DISK},
@@ -356,16 +356,14 @@ append(PyObject *writer, PyObject *disk, const Packed *packed, Py_ssize_t wire, 
     return tell_writer(writer, done < 0 ? 0 : done, packed, wire, t);
 }
 
-/* The open frame of a FrameStream. 0 if there is something else in its way: half a head. */
+/* The open frame of a FrameStream, or that there is none. 0 if that is not all: half a head is pending. */
 static int
 read_open(PyObject *cut, Open *open)
 {
     *open = (Open){0};
     if (SLOT(cut, C_BETWEEN) == Py_True)
         return 1;
-    PyObject *head = SLOT(cut, C_HEAD), *mask = SLOT(cut, C_MASK);
-    if (!PyBytes_CheckExact(head) || PyBytes_GET_SIZE(head) != 0)
-        return 0;
+    PyObject *mask = SLOT(cut, C_MASK);
     open->length = PyLong_AsUnsignedLongLong(SLOT(cut, C_LENGTH));
     open->offset = PyLong_AsUnsignedLongLong(SLOT(cut, C_OFFSET));
     if (PyErr_Occurred()) {
