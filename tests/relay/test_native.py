@@ -172,6 +172,7 @@ def test_a_read_of_ordinary_frames_and_parts_of_them_is_served_without_python(mo
             without.setattr("wsproxy.relay.splice.Flow.ready", None)
             without.setattr("wsproxy.relay.splice.Flow.take", None)
             without.setattr("wsproxy.relay.lane.Track.feed", None)
+            without.setattr("wsproxy.recording.writer.RecordingWriter.wrote", None)
             for data in (frame(b"hi", mask=MASK), frame(b"x" * 300, mask=MASK) * 5, frame(b"", PING, mask=MASK)):
                 assert it.says("c2s", data) == data
             down = frame(b"hi") + frame(b"", PING) + frame(b"y" * 60_000)
