@@ -16,7 +16,7 @@ from wsproxy.wire.events import C2S, S2C, Body, Frame, Opaque, Part, Piece, Requ
 
 from .samples import NAMES, capture, finished
 
-OLD = Path(__file__).with_name("format-1.2.msgpack")  # as the relay wrote it
+OLD = Path(__file__).with_name("format-1.2.msgpack")  # as a relay of that time wrote it, but for its boot_id
 
 WHOLE = {name: capture(name) for name in NAMES}
 WHOLE["in parts"] = finished(

@@ -123,9 +123,9 @@ typedef struct {
 /* A read's msgpack: what was written of it one after the other, and long payloads where they are. */
 typedef struct {
     struct iovec pieces[PIECES];
-    int n;                /* of pieces that are finished */
-    unsigned char *begin; /* of the one that is being written */
-    Py_ssize_t size;      /* of all that are finished */
+    int n;                     /* of pieces that are finished */
+    unsigned char *begin;      /* of the one that is being written */
+    Py_ssize_t size;           /* of all that are finished */
     Py_ssize_t events, frames; /* that it is, and that begin in it */
 } Packed;
 
