@@ -314,7 +314,7 @@ def read_header(m: Any) -> Header:
     try:
         digest = DIGEST_OF_1 if version[0] < 2 else _str(m, "digest")
         if digest not in (DIGEST, DIGEST_OF_1):
-            raise FormatError(f"its digests are of a kind that nobody knows here: {digest!r}")
+            raise FormatError(f"this wsproxy does not know digests {digest!r}: upgrade with 'pip install -U wsproxy'")
         return Header(
             _opt_str(m, "stream_id"), _int(m, "start_wall_ns"), _int(m, "start_mono_ns"), _str(m, "boot_id"),
             _str(m, "relay"), _str(m, "listen"), _str(m, "upstream"), (version[0], version[1]), bool(m.get("redacted")), digest,
