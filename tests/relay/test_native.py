@@ -12,8 +12,10 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ from wsproxy.relay.streams import Streams
 from wsproxy.wire.events import Dir, Frame, Opaque
 from wsproxy.wire.frames import FrameStream
 
-from .raw import frame
+from .raw import DEADLINE, frame
 from .relay_process import RelayProcess
 from .test_recorder import SWITCH, UPGRADE
 
@@ -239,6 +241,67 @@ def test_more_long_payloads_in_one_read_than_are_written_from_where_they_are() -
     packer, packed = WholeFramePacker(1, "s2c", 0), list[bytes]()
     packer.pack(FrameStream(1, "s2c").feed(data, 5), packed)
     assert quick.native.pack(data, FrameStream(1, "s2c"), packer._start, 5) == (16, b"".join(packed))
+
+
+def in_a_thread(test: Callable[[], None]) -> Callable[[], None]:
+    """A scheduling policy is a thread's: what a test makes of it ends with it."""
+
+    @wraps(test)
+    def run() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(test).result()
+
+    return run
+
+
+def becomes(policy: int, it: Line, data: bytes, *, within: float = DEADLINE) -> bool:
+    """Whether the thread that relays gets this policy while the client says this again and again."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        assert it.says("c2s", data) == data
+        if os.sched_getscheduler(0) == policy:
+            return True
+    return False
+
+
+ONE, MANY = frame(b"one", mask=MASK), frame(b"y" * 100, mask=MASK) * 500
+
+
+@compiled
+@in_a_thread
+def test_while_much_comes_and_is_backed_up_the_relay_interrupts_nobody() -> None:
+    with line() as (it, _):
+        for _ in range(2):
+            assert becomes(os.SCHED_BATCH, it, MANY)
+            assert becomes(os.SCHED_OTHER, it, ONE)
+
+
+@compiled
+@in_a_thread
+def test_frames_that_come_one_by_one_or_now_and_then_find_a_relay_that_wakes_up_at_once() -> None:
+    with line() as (it, _):
+        for _ in range(5000):
+            it.client.send(ONE)
+            it.poller.select(0)
+            assert it.heard(it.server) == ONE
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER
+        for _ in range(10):
+            it.says("c2s", ONE * 2)
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER
+            time.sleep(0.005)
+
+
+@compiled
+@in_a_thread
+def test_a_policy_that_somebody_chose_for_the_relay_stays() -> None:
+    with line() as (it, _):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        assert not becomes(os.SCHED_BATCH, it, MANY, within=0.1)
+        assert not becomes(os.SCHED_OTHER, it, ONE, within=0.1)
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        assert becomes(os.SCHED_BATCH, it, MANY)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        assert not becomes(os.SCHED_OTHER, it, ONE, within=0.1)
 
 
 @compiled

@@ -19,6 +19,7 @@ works with the Python code alone, so the buffers here stay as they are until the
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -40,6 +41,8 @@ works with the Python code alone, so the buffers here stay as they are until the
 #define PIECES 16                 /* of a read's msgpack */
 #define STAYS (16 * 1024)         /* bytes of payload from which on it is not copied, where it is not masked */
 #define OP_CLOSE 8
+#define WEIGHED 10000000          /* nanoseconds over which it is seen how much comes */
+#define MUCH 20000                /* nanoseconds a frame, in the mean, from which on it is much: 50,000 frames a second */
 
 /* --- slots of Python's objects ---------------------------------------------------------------------------------------- */
 
@@ -283,6 +286,9 @@ typedef struct {
     PyObject *served;
     PyObject *none; /* an empty list */
     struct epoll_event ready[AT_ONCE];
+    int patient;                 /* it interrupts nobody */
+    int64_t since;               /* when it began to count these: */
+    Py_ssize_t reads, frames;
     Py_ssize_t read_size;
     unsigned char *in;
     unsigned char *out;
@@ -294,6 +300,29 @@ now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* One more read, at `t`. While much comes and streams are backed up, that is as long as a read finds two frames and more, nobody waits for the relay
+   to wake up; but who is sending waits whenever it wakes up in their place, only to find the first of what they send. As SCHED_BATCH it runs when they
+   have had their turn. Where three processes share two CPUs (`stream50`), that is 1.10 times HAProxy's frames in place of 0.96, at three quarters of the
+   CPU a frame; beside two programs that use up both CPUs, 1.08 in place of 0.94. A relay with less to do stays as it is, because there it would make a
+   frame wait until such programs have had their turn (2.6 ms in place of 0.4). Whoever gave the relay another policy keeps it. */
+static void
+weigh(Server *self, int64_t t, Py_ssize_t frames)
+{
+    self->reads++;
+    self->frames += frames;
+    if (t - self->since < WEIGHED)
+        return;
+    int patient = self->frames >= 2 * self->reads && self->frames > (t - self->since) / MUCH;
+    if (patient != self->patient) {
+        struct sched_param none = {0};
+        if (sched_getscheduler(0) == (patient ? SCHED_OTHER : SCHED_BATCH))
+            sched_setscheduler(0, patient ? SCHED_BATCH : SCHED_OTHER, &none);
+        self->patient = patient;
+    }
+    self->since = t;
+    self->reads = self->frames = 0;
 }
 
 /* Calls object.`name`(first, second), or with as many of these as there are. */
@@ -470,6 +499,7 @@ serve(Server *self, PyObject *flow)
     }
 
     int served = SERVED;
+    weigh(self, t, packed.frames);
     set(flow, F_HELD, Py_NewRef(data));
     Py_INCREF(track), Py_INCREF(writer), Py_INCREF(disk); /* other threads run while it is written */
     if (record(track, writer, disk, data, &packed, &open, t) < 0) {
