@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import errno
 import hashlib
 import os
+import platform
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -302,6 +306,42 @@ def test_a_policy_that_somebody_chose_for_the_relay_stays() -> None:
         assert becomes(os.SCHED_BATCH, it, MANY)
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         assert not becomes(os.SCHED_OTHER, it, ONE, within=0.1)
+
+
+SCHED_SETSCHEDULER = {"x86_64": 144, "aarch64": 119}
+
+
+def forbid(system_call: int) -> None:
+    """To the calling thread: EPERM from here on."""
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+    steps = (
+        (0x20, 0, 0, 0),  # load the number of the call
+        (0x15, 0, 1, system_call),  # is it this?
+        (0x06, 0, 0, 0x50000 | errno.EPERM),  # then this error,
+        (0x06, 0, 0, 0x7FFF0000),  # else let it pass
+    )
+    program = Program(len(steps), b"".join(struct.pack("HBBI", *step) for step in steps))
+    libc = ctypes.CDLL(None, use_errno=True)
+    no_new_privileges, seccomp, filtered = 38, 22, 2
+    assert libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0
+    assert libc.prctl(seccomp, filtered, ctypes.byref(program)) == 0
+
+
+@compiled
+@pytest.mark.skipif(
+    platform.machine() not in SCHED_SETSCHEDULER, reason="this machine's number of the call is not known here"
+)
+@in_a_thread
+def test_where_a_policy_cannot_be_chosen_the_relay_does_without() -> None:
+    forbid(SCHED_SETSCHEDULER[platform.machine()])
+    with pytest.raises(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    with line() as (it, _):
+        assert not becomes(os.SCHED_BATCH, it, MANY, within=0.1)
+        assert not becomes(os.SCHED_BATCH, it, ONE, within=0.1)
 
 
 @compiled
