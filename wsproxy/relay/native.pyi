@@ -29,7 +29,8 @@ def pack(data: bytes, cut: FrameStream, start: bytes, t: int, /) -> tuple[int, b
     """
 
 class Server:
-    """Serves spliced sockets: a `Flow` here, as far as it can be, and all else by its `ready`. All methods but `drop` are for the loop's thread.
+    """Serves spliced sockets: a `Flow` here, as far as it can be, and all else by its `ready`. All methods but `drop` are for the loop's thread,
+    whose scheduling policy is SCHED_BATCH while streams are backed up, if it was SCHED_OTHER.
 
     Args:
         read_size: bytes of one read at most.
