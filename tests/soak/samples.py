@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tests.relay.relay_process import RelayProcess
 
 ROWS = 25  # of a table
+STEADY = 4  # looks, one after the other, with the same counts as the one before
 
 
 class Sample(NamedTuple):
@@ -39,7 +40,8 @@ class Samples:
     _begun: float = field(default_factory=time.monotonic)
 
     def take(self, *, idle: bool) -> Sample:
-        """Look now."""
+        """Look now. At the descriptors first: the relay closes that of the question when it comes to it, after the answer."""
+        descriptors = len(os.listdir(f"/proc/{self.relay.pid}/fd"))
         values = {}
         for line in self.relay.control("/metrics")[1].splitlines():
             name, _, value = line.rpartition(" ")
@@ -51,7 +53,7 @@ class Samples:
             idle,
             int(values["wsproxy_connections_total"]),
             self.relay.rss() / 1024,
-            len(os.listdir(f"/proc/{self.relay.pid}/fd")),
+            descriptors,
             int(threads),
             int(values["wsproxy_tasks"]),
             int(values["wsproxy_connections_open"]),
@@ -61,11 +63,19 @@ class Samples:
         return sample
 
     def settled(self, base: Sample | None, deadline: float = 10.0) -> Sample:
-        """Look again and again until all counts are those of `base`, or the deadline (seconds) has come."""
+        """Look again and again until all counts are those of `base`, or the deadline (seconds) has come.
+
+        And until they stay the same: a slow relay has connections still to accept whose clients have come and gone.
+        """
         until = time.monotonic() + deadline
+        before: tuple[float, ...] = ()
+        same = 0
         while True:
             sample = self.take(idle=True)
-            if sample.open == 0 and (base is None or not grown(base, sample)):
+            counts = (sample.connections, *(getattr(sample, name) for name in COUNTS))
+            same = same + 1 if counts == before else 0
+            before = counts
+            if same >= STEADY and sample.open == 0 and (base is None or not grown(base, sample)):
                 return sample
             if time.monotonic() > until:
                 return sample
