@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -275,9 +276,9 @@ ONE, MANY = frame(b"one", mask=MASK), frame(b"y" * 100, mask=MASK) * 500
 @in_a_thread
 def test_while_much_comes_and_is_backed_up_the_relay_interrupts_nobody() -> None:
     with line() as (it, _):
-        for _ in range(2):
+        for less in (ONE, b""):  # also when what comes is not served in C, or nothing comes
             assert becomes(os.SCHED_BATCH, it, MANY)
-            assert becomes(os.SCHED_OTHER, it, ONE)
+            assert becomes(os.SCHED_OTHER, it, less)
 
 
 @compiled
@@ -292,7 +293,7 @@ def test_frames_that_come_one_by_one_or_now_and_then_find_a_relay_that_wakes_up_
         for _ in range(10):
             it.says("c2s", ONE * 2)
             assert os.sched_getscheduler(0) == os.SCHED_OTHER
-            time.sleep(0.005)
+            it.poller.select(0.005)
 
 
 @compiled
@@ -311,16 +312,19 @@ def test_a_policy_that_somebody_chose_for_the_relay_stays() -> None:
 SCHED_SETSCHEDULER = {"x86_64": 144, "aarch64": 119}
 
 
-def forbid(system_call: int) -> None:
-    """To the calling thread: EPERM from here on."""
+EPERM, KILL = 0x50000 | errno.EPERM, 0x80000000
+
+
+def forbid_policies(answer: int) -> None:
+    """From here on the calling thread's `sched_setscheduler` gets this (EPERM), or ends the process (KILL)."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
     steps = (
         (0x20, 0, 0, 0),  # load the number of the call
-        (0x15, 0, 1, system_call),  # is it this?
-        (0x06, 0, 0, 0x50000 | errno.EPERM),  # then this error,
+        (0x15, 0, 1, SCHED_SETSCHEDULER[platform.machine()]),  # is it this?
+        (0x06, 0, 0, answer),  # then this,
         (0x06, 0, 0, 0x7FFF0000),  # else let it pass
     )
     program = Program(len(steps), b"".join(struct.pack("HBBI", *step) for step in steps))
@@ -330,18 +334,44 @@ def forbid(system_call: int) -> None:
     assert libc.prctl(seccomp, filtered, ctypes.byref(program)) == 0
 
 
-@compiled
-@pytest.mark.skipif(
+known = pytest.mark.skipif(
     platform.machine() not in SCHED_SETSCHEDULER, reason="this machine's number of the call is not known here"
 )
+
+
+@compiled
+@known
 @in_a_thread
 def test_where_a_policy_cannot_be_chosen_the_relay_does_without() -> None:
-    forbid(SCHED_SETSCHEDULER[platform.machine()])
+    forbid_policies(EPERM)
     with pytest.raises(PermissionError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with line() as (it, _):
         assert not becomes(os.SCHED_BATCH, it, MANY, within=0.1)
         assert not becomes(os.SCHED_BATCH, it, ONE, within=0.1)
+
+
+@compiled
+@known
+def test_where_asking_for_a_policy_is_deadly_the_relay_ends_at_the_start_and_not_under_load(tmp_path: Path) -> None:
+    command = (
+        "wsproxy",
+        "record",
+        "--upstream",
+        "ws://127.0.0.1:9",
+        "--listen",
+        "127.0.0.1:0",
+        "--control",
+        "127.0.0.1:0",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--out", str(tmp_path)],
+        preexec_fn=lambda: forbid_policies(KILL),
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGSYS, done.stderr
 
 
 @compiled
